@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Who is calling, is it watched, and how a record is put together and sent. */
+#pragma once
+
+#include <linux/bpf.h>
+#include <linux/ptrace.h>
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "events.h"
+#include "kernel.h"
+#include "maps.h"
+
+/* Kernel constants that no header of ours gives. */
+#define PF_IO_WORKER 0x00000010
+#define PF_FORKNOEXEC 0x00000040
+#define TS_COMPAT 0x0002
+#define X32_SYSCALL_BIT 0x40000000
+#define THREAD_SIZE_X86 (16 << 10)
+
+/* Room for the fixed part and six of the longest strings; a per-CPU value may have 32 KiB. */
+#define ASSEMBLY_SIZE (28 << 10)
+
+/* What becomes of a record when its paths are in it. */
+enum finish {
+	FINISH_SUBMIT,
+	FINISH_KEEP_CONNECT,
+};
+
+struct path_wanted {
+	__u64 mnt; /* 0: none */
+	__u64 dentry;
+};
+
+/*
+ * A record being put together. `end` lives here rather than in a variable, so that the verifier sees one
+ * state where a string was added and where it was not.
+ */
+struct assembly {
+	__u32 end;
+	__u32 finish; /* enum finish */
+	__u64 socket; /* for FINISH_KEEP_CONNECT */
+	struct path_wanted paths[STRING_COUNT];
+	__u8 data[ASSEMBLY_SIZE];
+};
+
+/*
+ * One a processor: kprobe programs run with preemption disabled, and the kernel does not start one on top of
+ * another but counts it as missed.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct assembly);
+} assemblies SEC(".maps");
+
+/* The program that looks up the paths and sends: so the walk is verified once, not in every program. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} finisher SEC(".maps");
+
+/* What is known of the caller at the entry of a call, and must not be asked again later. */
+struct origin {
+	__u64 timestamp;
+	__u64 cgroup_id;
+	__u32 target;
+	__u32 syscall;
+	__u32 abi;
+	__u32 reserved;
+	__u8 invocation[INVOCATION_LENGTH];
+};
+
+/* A system call as its caller's registers have it. */
+struct user_call {
+	__u32 number; /* NO_SYSCALL if there is none */
+	__u32 abi;
+	__u64 args[4];
+};
+
+static __always_inline struct task_struct *current_task(void)
+{
+	return (struct task_struct *)bpf_get_current_task();
+}
+
+/* The registers of user space lie at the top of the task's kernel stack. */
+static __always_inline struct user_call user_call(struct task_struct *task)
+{
+	struct user_call call = { .number = NO_SYSCALL, .abi = ABI_X86_64 };
+	struct pt_regs regs;
+
+	if (BPF_CORE_READ(task, flags) & PF_IO_WORKER) {
+		call.abi = ABI_IO_URING;
+		return call;
+	}
+	void *stack = BPF_CORE_READ(task, stack);
+	if (bpf_probe_read_kernel(&regs, sizeof(regs), stack + THREAD_SIZE_X86 - sizeof(regs)))
+		return call;
+	call.number = (__u32)regs.orig_rax;
+	if (BPF_CORE_READ(task, thread_info.status) & TS_COMPAT) {
+		call.abi = ABI_I386;
+		call.args[0] = (__u32)regs.rbx;
+		call.args[1] = (__u32)regs.rcx;
+		call.args[2] = (__u32)regs.rdx;
+		call.args[3] = (__u32)regs.rsi;
+		return call;
+	}
+	if (call.number != NO_SYSCALL && call.number & X32_SYSCALL_BIT) {
+		call.abi = ABI_X32;
+		call.number &= ~X32_SYSCALL_BIT;
+	}
+	call.args[0] = regs.rdi;
+	call.args[1] = regs.rsi;
+	call.args[2] = regs.rdx;
+	call.args[3] = regs.r10;
+	return call;
+}
+
+/*
+ * systemd forks a child into the unit's group, which opens, mounts and sets ids before it executes the
+ * unit's program. That is not the unit's doing. The child has not executed anything since the fork, is
+ * process 1's own, and still runs process 1's executable: a daemon that forked and lost its parent runs
+ * another one.
+ */
+static __always_inline int in_set_up(struct task_struct *task)
+{
+	struct task_struct *parent = BPF_CORE_READ(task, real_parent);
+
+	if (BPF_CORE_READ(parent, tgid) != 1)
+		return 0;
+	if (!(BPF_CORE_READ(task, flags) & PF_FORKNOEXEC))
+		return 0;
+	return BPF_CORE_READ(task, mm, exe_file, f_inode) == BPF_CORE_READ(parent, mm, exe_file, f_inode);
+}
+
+/* The one look-up that decides for everybody else; what follows is paid by the watched alone. */
+static __always_inline int watched(enum event_kind kind, struct origin *origin)
+{
+	__u64 cgroup_id = bpf_get_current_cgroup_id();
+	struct group *group = bpf_map_lookup_elem(&groups, &cgroup_id);
+
+	if (!group || !(group->events & (1ULL << kind)))
+		return 0;
+	if (in_set_up(current_task()))
+		return 0;
+	origin->timestamp = bpf_ktime_get_boot_ns();
+	origin->cgroup_id = cgroup_id;
+	origin->target = group->target;
+	origin->reserved = 0;
+	__builtin_memcpy(origin->invocation, group->invocation, INVOCATION_LENGTH);
+	return 1;
+}
+
+/*
+ * Begins a record with everything about the calling process. `size` is that of the record's fixed part, which
+ * is zeroed.
+ */
+static __always_inline struct assembly *begin_record(enum event_kind kind, const struct origin *origin, __u32 size)
+{
+	__u32 zero = 0;
+	struct assembly *a = bpf_map_lookup_elem(&assemblies, &zero);
+	struct task_struct *task = current_task();
+	__u64 ids = bpf_get_current_pid_tgid();
+	__u64 users = bpf_get_current_uid_gid();
+	struct record_header *header;
+	struct file *exe;
+
+	if (!a)
+		return 0;
+	header = (struct record_header *)a->data;
+	__builtin_memset(a->paths, 0, sizeof(a->paths));
+	__builtin_memset(a->data, 0, size);
+	a->end = size;
+	a->finish = FINISH_SUBMIT;
+	header->kind = kind;
+	header->timestamp = origin->timestamp;
+	header->cgroup_id = origin->cgroup_id;
+	header->target = origin->target;
+	header->pid = ids >> 32;
+	header->tid = (__u32)ids;
+	header->ppid = BPF_CORE_READ(task, real_parent, tgid);
+	header->uid = (__u32)users;
+	header->gid = users >> 32;
+	header->auid = BPF_CORE_READ(task, loginuid.val);
+	header->session = BPF_CORE_READ(task, sessionid);
+	header->mnt_ns = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
+	header->syscall = origin->syscall;
+	header->abi = origin->abi;
+	bpf_get_current_comm(header->comm, COMM_LENGTH);
+	__builtin_memcpy(header->invocation, origin->invocation, INVOCATION_LENGTH);
+	exe = BPF_CORE_READ(task, mm, exe_file);
+	a->paths[STRING_EXE].mnt = (__u64)BPF_CORE_READ(exe, f_path.mnt);
+	a->paths[STRING_EXE].dentry = (__u64)BPF_CORE_READ(exe, f_path.dentry);
+	return a;
+}
+
+static __always_inline void want_file_path(struct assembly *a, enum string_slot slot, struct file *file)
+{
+	a->paths[slot].mnt = (__u64)BPF_CORE_READ(file, f_path.mnt);
+	a->paths[slot].dentry = (__u64)BPF_CORE_READ(file, f_path.dentry);
+}
+
+/* Where the next string goes; never so far that the longest one does not fit. */
+static __always_inline __u8 *string_end(struct assembly *a)
+{
+	__u32 end = a->end;
+
+	if (end > ASSEMBLY_SIZE - STRING_MAX - 1)
+		return 0;
+	return a->data + end;
+}
+
+static __always_inline void note_string(struct assembly *a, enum string_slot slot, __u32 length, __u32 state)
+{
+	struct record_header *header = (struct record_header *)a->data;
+
+	header->string_offset[slot] = a->end;
+	header->string_length[slot] = length;
+	header->string_state[slot] = state;
+	a->end += length;
+}
+
+/* Appends bytes of the kernel. */
+static __always_inline void append_bytes(struct assembly *a, enum string_slot slot, const void *from, __u32 length,
+					 __u32 state)
+{
+	__u8 *to = string_end(a);
+
+	if (length > STRING_MAX) {
+		length = STRING_MAX;
+		state |= STRING_TRUNCATED;
+	}
+	if (to && !bpf_probe_read_kernel(to, length, from))
+		note_string(a, slot, length, state);
+}
+
+/* Appends a string that ends with NUL, of the kernel or of the calling process. */
+static __always_inline void append_string(struct assembly *a, enum string_slot slot, const void *from,
+					  int from_user)
+{
+	__u8 *to = string_end(a);
+	long length;
+
+	if (!to || !from)
+		return;
+	length = from_user ? bpf_probe_read_user_str(to, STRING_MAX + 1, from) :
+			     bpf_probe_read_kernel_str(to, STRING_MAX + 1, from);
+	/* PATH_MAX counts the NUL, so no path that the kernel took fills all of this. */
+	if (length > 0)
+		note_string(a, slot, length - 1, length > STRING_MAX ? STRING_TRUNCATED : 0);
+}
+
+static __always_inline struct counters *counters_of(__u32 target, __u32 kind)
+{
+	__u32 index = target * EVENT_COUNT + kind;
+
+	return bpf_map_lookup_elem(&counters, &index);
+}
+
+/* An event for which there was no room before it came to a record. */
+static __always_inline void count_lost_state(__u32 target, __u32 kind)
+{
+	struct counters *count = counters_of(target, kind);
+
+	if (!count)
+		return;
+	count->seen++;
+	count->lost_state++;
+}
+
+/* Counts the event as seen, and sends its record or counts it as lost: the ledger's first half. */
+static __always_inline void submit(struct assembly *a)
+{
+	struct record_header *header = (struct record_header *)a->data;
+	struct counters *count = counters_of(header->target, header->kind);
+	__u64 wake = BPF_RB_NO_WAKEUP;
+	__u32 length = a->end;
+
+	if (!count)
+		return;
+	count->seen++;
+	if (header->flags & RECORD_RESULT_MISSED)
+		count->results_missed++;
+	if (reader_sleeps) {
+		reader_sleeps = 0;
+		wake = BPF_RB_FORCE_WAKEUP;
+	} else if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= high_water) {
+		wake = BPF_RB_FORCE_WAKEUP;
+	}
+	if (length > ASSEMBLY_SIZE || bpf_ringbuf_output(&ring, a->data, length, wake))
+		count->lost_ring++;
+}
+
+/* The last thing that a program does: looks up the paths wanted, then sends or keeps the record. */
+static __always_inline void finish(void *ctx, struct assembly *a)
+{
+	struct record_header *header = (struct record_header *)a->data;
+
+	bpf_tail_call(ctx, &finisher, 0);
+	count_lost_state(header->target, header->kind);
+}

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Opening files.
+ *
+ * do_filp_open() is where all ways to open by name meet, io_uring's included: there the watch is decided and
+ * the name is the kernel's copy. Success ends in fd_install(), which has both the descriptor and the file:
+ * so an open that succeeded needs no return probe. Failure ends in put_unused_fd() while the kernel's copy of
+ * the name is still there, and its errno comes with the return of do_sys_openat2(). If that return is missed
+ * (all instances of the kretprobe in use, say by openers of FIFOs), the record is written without result.
+ */
+#pragma once
+
+#include "common.h"
+#include "path.h"
+
+#define O_CLOEXEC_BIT 02000000
+#define OPEN_FMODE_EXEC 0x20
+/* What open clears in f_flags when it is done with it: O_CREAT, O_EXCL, O_NOCTTY, O_TRUNC. */
+#define OPEN_ONCE_FLAGS (0100 | 0200 | 0400 | 01000)
+#define AT_FDCWD_FD (-100)
+#define EAGAIN_NUMBER 11
+
+enum open_progress {
+	OPEN_UNDER_WAY,
+	OPEN_FAILED, /* put_unused_fd() was seen */
+};
+
+struct open_call {
+	struct origin origin;
+	__u64 name;    /* the kernel's struct filename, until the call's end; 0 for a handle */
+	__u64 request; /* io_uring's request */
+	__u32 flags;
+	__u32 mode;
+	__s32 dfd;
+	__u32 progress;
+	__u32 named; /* open_names has the name */
+	__u32 reserved;
+};
+
+/* Opens under way, by task. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u64);
+	__type(value, struct open_call);
+} open_calls SEC(".maps");
+
+struct open_name {
+	__u32 length; /* with its NUL */
+	__u8 text[STRING_MAX + 1];
+	__u8 padding[3];
+};
+
+/* Names of failed opens between put_unused_fd() and the return, a few instructions later. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, __u64);
+	__type(value, struct open_name);
+} open_names SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct open_name);
+} open_name_scratch SEC(".maps");
+
+/* The path argument of an opening system call, and its flags as far as registers have them. */
+static __always_inline __u64 open_path_argument(const struct user_call *call, __u32 *flags)
+{
+	switch (call->abi == ABI_I386 ? call->number | 0x10000 : call->number) {
+	case 2: /* open */
+	case 0x10000 | 5:
+		*flags = call->args[1];
+		return call->args[0];
+	case 85: /* creat */
+	case 0x10000 | 8:
+		*flags = 01 | 0100 | 01000;
+		return call->args[0];
+	case 257: /* openat */
+	case 0x10000 | 295:
+		*flags = call->args[2];
+		return call->args[1];
+	case 437: /* openat2 */
+	case 0x10000 | 437:
+		bpf_probe_read_user(flags, sizeof(*flags), (void *)call->args[2]);
+		return call->args[1];
+	}
+	return 0;
+}
+
+static __always_inline int is_openat(const struct user_call *call)
+{
+	return call->number == 437 || call->number == (call->abi == ABI_I386 ? 295 : 257);
+}
+
+/* The directory from which a relative name was to be resolved. */
+static __always_inline void want_base(struct assembly *a, int dfd)
+{
+	struct task_struct *task = current_task();
+	struct fdtable *fdt;
+	struct file **slot, *dir = 0;
+
+	if (dfd == AT_FDCWD_FD) {
+		a->paths[STRING_BASE].mnt = (__u64)BPF_CORE_READ(task, fs, pwd.mnt);
+		a->paths[STRING_BASE].dentry = (__u64)BPF_CORE_READ(task, fs, pwd.dentry);
+		return;
+	}
+	fdt = BPF_CORE_READ(task, files, fdt);
+	if (dfd < 0 || (__u32)dfd >= BPF_CORE_READ(fdt, max_fds))
+		return;
+	slot = BPF_CORE_READ(fdt, fd);
+	bpf_probe_read_kernel(&dir, sizeof(dir), slot + dfd);
+	want_file_path(a, STRING_BASE, dir);
+}
+
+/* Begins the record of an open that failed, or whose result is not known; the name is the last to be had. */
+static __always_inline struct assembly *failed_open(struct open_call *call, __u64 task, __u64 user_path,
+						    __s32 result, __u32 record_flags)
+{
+	struct assembly *a = begin_record(EVENT_OPEN, &call->origin, sizeof(struct open_record));
+	struct open_record *record;
+	struct open_name *name;
+
+	if (!a)
+		return 0;
+	record = (struct open_record *)a->data;
+	record->header.flags = record_flags;
+	record->header.result = result;
+	record->flags = call->flags;
+	record->mode = call->mode;
+	want_base(a, call->dfd);
+	name = call->named ? bpf_map_lookup_elem(&open_names, &task) : 0;
+	if (name)
+		append_string(a, STRING_PATH_ARG, name->text, 0);
+	else
+		append_string(a, STRING_PATH_ARG, (void *)user_path, 1);
+	return a;
+}
+
+static __always_inline void end_open_call(__u64 task)
+{
+	bpf_map_delete_elem(&open_names, &task);
+	bpf_map_delete_elem(&open_calls, &task);
+}
+
+static __always_inline void keep_open_name(struct open_call *call, __u64 task)
+{
+	__u32 zero = 0;
+	struct open_name *name = bpf_map_lookup_elem(&open_name_scratch, &zero);
+	struct filename *given = (struct filename *)call->name;
+	long length;
+
+	if (!name || !given || call->named)
+		return;
+	length = bpf_probe_read_kernel_str(name->text, sizeof(name->text), BPF_CORE_READ(given, name));
+	if (length <= 0)
+		return;
+	name->length = length;
+	if (!bpf_map_update_elem(&open_names, &task, name, BPF_ANY))
+		call->named = 1;
+}
+
+/* No room to hold the call: the record is written at once, without its result. */
+static __always_inline void begin_open_call(void *ctx, struct open_call *call, __u64 task)
+{
+	struct assembly *a;
+
+	if (!bpf_map_update_elem(&open_calls, &task, call, BPF_ANY))
+		return;
+	keep_open_name(call, task);
+	a = failed_open(call, task, 0, 0, RECORD_RESULT_MISSED);
+	bpf_map_delete_elem(&open_names, &task);
+	if (a)
+		finish(ctx, a);
+}
+
+/*
+ * A call that was left behind. If it failed, its return was missed: the record is sent, without the paths
+ * that only the finisher looks up, since the caller goes on. Opens by the kernel itself end like this unseen.
+ */
+static __always_inline void settle_open_call(__u64 task)
+{
+	struct open_call *call = bpf_map_lookup_elem(&open_calls, &task);
+	struct assembly *a;
+
+	if (!call)
+		return;
+	if (call->progress == OPEN_FAILED) {
+		a = failed_open(call, task, 0, 0, RECORD_RESULT_MISSED);
+		if (a)
+			submit(a);
+	}
+	end_open_call(task);
+}
+
+static __always_inline int on_filp_open(void *ctx, int dfd, struct filename *name,
+					 const struct open_flags *op)
+{
+	struct open_call call = {}, *known;
+	__u64 task = bpf_get_current_task();
+	struct user_call user;
+	__u32 flags;
+
+	if (!watched(EVENT_OPEN, &call.origin))
+		return 0;
+	flags = BPF_CORE_READ(op, open_flag);
+	if (flags & OPEN_FMODE_EXEC) /* the file of an exec, which is an event of its own */
+		return 0;
+	known = bpf_map_lookup_elem(&open_calls, &task);
+	if (known && known->request && !known->name) {
+		/* Inside io_uring's open, which began the call. */
+		known->name = (__u64)name;
+		known->flags = flags;
+		known->mode = BPF_CORE_READ(op, mode) & 07777;
+		known->dfd = dfd;
+		keep_open_name(known, task);
+		return 0;
+	}
+	settle_open_call(task);
+	user = user_call(current_task());
+	call.origin.syscall = user.number;
+	call.origin.abi = user.abi;
+	call.name = (__u64)name;
+	call.flags = flags;
+	call.mode = BPF_CORE_READ(op, mode) & 07777;
+	call.dfd = dfd;
+	begin_open_call(ctx, &call, task);
+	return 0;
+}
+
+static __always_inline int on_handle_open(void *ctx, int open_flag)
+{
+	struct open_call call = {};
+	__u64 task = bpf_get_current_task();
+	struct user_call user;
+
+	if (!watched(EVENT_OPEN, &call.origin))
+		return 0;
+	settle_open_call(task);
+	user = user_call(current_task());
+	call.origin.syscall = user.number;
+	call.origin.abi = user.abi;
+	call.flags = open_flag;
+	call.dfd = -1;
+	begin_open_call(ctx, &call, task);
+	return 0;
+}
+
+static __always_inline void end_opened(void *ctx, struct open_call *call, __u64 task, __s32 result, __u32 cloexec,
+				       struct file *file, __u32 record_flags)
+{
+	struct assembly *a = begin_record(EVENT_OPEN, &call->origin, sizeof(struct open_record));
+	struct filename *given = (struct filename *)call->name;
+	struct open_record *record;
+
+	if (!a)
+		return;
+	record = (struct open_record *)a->data;
+	record->header.result = result;
+	record->header.flags = record_flags;
+	record->flags = (call->flags & OPEN_ONCE_FLAGS) | BPF_CORE_READ(file, f_flags) | cloexec;
+	record->mode = call->mode;
+	identify(&record->file, file);
+	want_file_path(a, STRING_PATH, file);
+	if (given)
+		append_string(a, STRING_PATH_ARG, BPF_CORE_READ(given, name), 0);
+	end_open_call(task);
+	finish(ctx, a);
+}
+
+static __always_inline __u32 cloexec_of(unsigned int fd)
+{
+	struct fdtable *fdt = BPF_CORE_READ(current_task(), files, fdt);
+	unsigned long *bits = BPF_CORE_READ(fdt, close_on_exec);
+	unsigned long word = 0;
+
+	bpf_probe_read_kernel(&word, sizeof(word), bits + fd / 64);
+	return word & (1UL << (fd % 64)) ? O_CLOEXEC_BIT : 0;
+}
+
+static __always_inline int on_fd_install(void *ctx, unsigned int fd, struct file *file)
+{
+	__u64 task = bpf_get_current_task();
+	struct open_call *call = bpf_map_lookup_elem(&open_calls, &task);
+
+	if (!call || call->progress == OPEN_FAILED)
+		return 0;
+	/* A call left behind by an open of the kernel's own must not take the descriptor of, say, a socket. */
+	if (!call->request && user_call(current_task()).number != call->origin.syscall)
+		return 0;
+	end_opened(ctx, call, task, fd, cloexec_of(fd), file, 0);
+	return 0;
+}
+
+/* io_uring puts the file into a table of its own: there is no descriptor. */
+static __always_inline int on_fixed_fd_install(void *ctx, struct file *file)
+{
+	__u64 task = bpf_get_current_task();
+	struct open_call *call = bpf_map_lookup_elem(&open_calls, &task);
+
+	if (!call || !call->request)
+		return 0;
+	end_opened(ctx, call, task, 0, 0, file, RECORD_NO_FD);
+	return 0;
+}
+
+static __always_inline int on_put_unused_fd(void)
+{
+	__u64 task = bpf_get_current_task();
+	struct open_call *call = bpf_map_lookup_elem(&open_calls, &task);
+
+	if (!call || call->progress == OPEN_FAILED)
+		return 0;
+	call->progress = OPEN_FAILED;
+	keep_open_name(call, task);
+	return 0;
+}
+
+/* Return of do_sys_openat2() and do_handle_open(): a descriptor, of which all is told, or an error. */
+static __always_inline int on_open_return(void *ctx, long result)
+{
+	__u64 task = bpf_get_current_task();
+	struct open_call early = { .dfd = AT_FDCWD_FD }, *call;
+	struct user_call user;
+	struct assembly *a;
+	__u32 flags = 0;
+	__u64 path;
+
+	if (result >= 0)
+		return 0;
+	user = user_call(current_task());
+	path = open_path_argument(&user, &flags);
+	call = bpf_map_lookup_elem(&open_calls, &task);
+	if (call) {
+		/* What the lookup was given has no O_CLOEXEC any more. */
+		call->flags |= flags & O_CLOEXEC_BIT;
+		a = failed_open(call, task, path, result, 0);
+		end_open_call(task);
+		if (a)
+			finish(ctx, a);
+		return 0;
+	}
+	/* Failed before the name was looked up: bad address, too long, no free descriptor. */
+	if (!watched(EVENT_OPEN, &early.origin))
+		return 0;
+	early.origin.syscall = user.number;
+	early.origin.abi = user.abi;
+	early.flags = flags;
+	if (is_openat(&user))
+		early.dfd = user.args[0];
+	a = failed_open(&early, task, path, result, 0);
+	if (a)
+		finish(ctx, a);
+	return 0;
+}
+
+static __always_inline int on_uring_open(void *ctx, struct io_kiocb *request)
+{
+	struct open_call call = {};
+	__u64 task = bpf_get_current_task();
+
+	if (!watched(EVENT_OPEN, &call.origin))
+		return 0;
+	settle_open_call(task);
+	call.origin.syscall = NO_SYSCALL;
+	call.origin.abi = ABI_IO_URING;
+	call.request = (__u64)request;
+	call.dfd = AT_FDCWD_FD;
+	begin_open_call(ctx, &call, task);
+	return 0;
+}
+
+/*
+ * Return of io_openat2(): the request has the result. -EAGAIN means that it could not be done without
+ * blocking and is done again by a worker, which is where it is told.
+ */
+static __always_inline int on_uring_open_return(void *ctx, int result)
+{
+	__u64 task = bpf_get_current_task();
+	struct open_call *call = bpf_map_lookup_elem(&open_calls, &task);
+	struct io_kiocb *request;
+	struct assembly *a = 0;
+
+	if (!call || !call->request)
+		return 0;
+	request = (struct io_kiocb *)call->request;
+	if (result != -EAGAIN_NUMBER)
+		a = failed_open(call, task, 0, BPF_CORE_READ(request, cqe.res), 0);
+	end_open_call(task);
+	if (a)
+		finish(ctx, a);
+	return 0;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The maps, and the few values that the daemon sets or reads beside them. Sizes are set before loading. */
+#pragma once
+
+#include <bpf/bpf_helpers.h>
+
+#include "events.h"
+
+/* Records on their way to the journal. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 << 20);
+} ring SEC(".maps");
+
+/* News of control groups: a ring of their own, so that a flood of records cannot drown them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 256 << 10);
+} group_ring SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct group);
+} groups SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct name_key);
+	__type(value, struct name_value);
+} names SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1024 * EVENT_COUNT);
+	__type(key, __u32);
+	__type(value, struct counters);
+} counters SEC(".maps");
+
+/* Bytes in the ring at which its reader is woken at once. */
+const volatile __u64 high_water = 1 << 20;
+
+/*
+ * Set by the reader before it sleeps without a timer; the first record then wakes it. While it is 0 the
+ * reader looks at the ring by itself every flush interval, and waking it would be wasted work.
+ */
+__u64 reader_sleeps = 0;
+
+/* Keeps the record types in the object's BTF, from which the daemon's types are made. */
+struct record_types {
+	struct open_record open;
+	struct exec_record exec;
+	struct tcp_connect_record tcp_connect;
+	struct group_record group;
+	enum event_kind kind;
+	enum limits limits;
+	enum abi abi;
+	enum string_slot slot;
+	enum string_state state;
+	enum record_flags flags;
+	enum targets targets;
+	enum group_change change;
+};
+const volatile struct record_types *record_types_in_btf = 0;

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * TCP connections that are asked for.
+ *
+ * tcp_v4_connect() and tcp_v6_connect() run in the task that called connect(), whatever the call: there the
+ * unit is decided and the caller is noted, by socket. What became of it is known when the socket leaves
+ * SYN_SENT, often in another task or none: tcp_set_state() finds the note by the socket. Errors before the
+ * first packet come with the return of tcp_v4_connect(), which does not block.
+ */
+#pragma once
+
+#include <bpf/bpf_endian.h>
+
+#include "common.h"
+#include "path.h"
+
+#define AF_INET_FAMILY 2
+#define AF_INET6_FAMILY 10
+#define TCP_ESTABLISHED_STATE 1
+#define TCP_CLOSE_STATE 7
+#define EINPROGRESS_NUMBER 115
+
+#define TCP_SYN_SENT_STATE 2
+
+struct connect_note {
+	struct tcp_connect_record record;
+	__u64 task;
+	__u32 calling; /* tcp_v4_connect() has not returned */
+	__u32 reserved;
+	__u8 exe[KEPT_EXE_MAX];
+};
+
+/* Connections being made, by socket. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, struct connect_note);
+} connects SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct connect_note);
+} connect_scratch SEC(".maps");
+
+/* The socket of the connect() under way in a task. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u64);
+	__type(value, __u64);
+} connect_calls SEC(".maps");
+
+static __always_inline void read_addresses(struct tcp_connect_record *record, struct sock *sk)
+{
+	__u16 port;
+
+	record->family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	if (record->family == AF_INET6_FAMILY) {
+		bpf_core_read(record->source, 16, &sk->__sk_common.skc_v6_rcv_saddr);
+		bpf_core_read(record->destination, 16, &sk->__sk_common.skc_v6_daddr);
+	} else {
+		bpf_core_read(record->source, 4, &sk->__sk_common.skc_rcv_saddr);
+		bpf_core_read(record->destination, 4, &sk->__sk_common.skc_daddr);
+	}
+	port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	if (port)
+		record->source_port = port;
+	port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	if (port)
+		record->destination_port = port;
+}
+
+/* What connect() was given, in the kernel's copy: the socket has it only once a route was found. */
+static __always_inline void read_destination(struct tcp_connect_record *record, const void *address)
+{
+	__u16 family = 0, port = 0;
+
+	bpf_probe_read_kernel(&family, sizeof(family), address);
+	bpf_probe_read_kernel(&port, sizeof(port), address + 2);
+	record->destination_port = bpf_ntohs(port);
+	if (family == AF_INET6_FAMILY)
+		bpf_probe_read_kernel(record->destination, 16, address + 8);
+	else
+		bpf_probe_read_kernel(record->destination, 4, address + 4);
+	record->family = family;
+}
+
+/* Sends the record of a note and forgets it. The task is not asked: it may be any. */
+static __always_inline void submit_connect(__u64 sk, struct connect_note *note, __s32 result, __u32 flags)
+{
+	__u32 zero = 0;
+	struct assembly *a = bpf_map_lookup_elem(&assemblies, &zero);
+	struct tcp_connect_record *record;
+	__u64 task = note->task;
+	__u32 length;
+
+	if (!a)
+		return;
+	record = (struct tcp_connect_record *)a->data;
+	__builtin_memcpy(record, &note->record, sizeof(*record));
+	record->header.result = result;
+	record->header.flags |= flags;
+	a->end = sizeof(*record);
+	length = record->header.string_length[STRING_EXE];
+	if (length > KEPT_EXE_MAX)
+		length = KEPT_EXE_MAX;
+	append_bytes(a, STRING_EXE, note->exe, length, record->header.string_state[STRING_EXE]);
+	submit(a);
+	if (note->calling)
+		bpf_map_delete_elem(&connect_calls, &task);
+	bpf_map_delete_elem(&connects, &sk);
+}
+
+/* The task is gone, or begins another connect: a return was missed. */
+static __always_inline void settle_connect(__u64 task)
+{
+	__u64 *known = bpf_map_lookup_elem(&connect_calls, &task);
+	struct connect_note *note;
+	__u64 sk;
+
+	if (!known)
+		return;
+	sk = *known;
+	bpf_map_delete_elem(&connect_calls, &task);
+	note = bpf_map_lookup_elem(&connects, &sk);
+	if (note && note->task == task && note->calling)
+		submit_connect(sk, note, 0, RECORD_RESULT_MISSED);
+}
+
+static __always_inline int on_tcp_connect(void *ctx, struct sock *sk, const void *address)
+{
+	struct origin origin = {};
+	__u64 task = bpf_get_current_task();
+	__u64 socket = (__u64)sk;
+	struct tcp_connect_record *record;
+	struct connect_note *note;
+	struct user_call user;
+	struct assembly *a;
+
+	if (!watched(EVENT_TCP_CONNECT, &origin))
+		return 0;
+	/* An IPv6 socket to an IPv4 address comes through here twice. */
+	note = bpf_map_lookup_elem(&connects, &socket);
+	if (note && note->calling && note->task == task)
+		return 0;
+	settle_connect(task);
+	user = user_call(current_task());
+	origin.syscall = user.number;
+	origin.abi = user.abi;
+	a = begin_record(EVENT_TCP_CONNECT, &origin, sizeof(*record));
+	if (!a)
+		return 0;
+	record = (struct tcp_connect_record *)a->data;
+	record->net_ns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	read_destination(record, address);
+	a->finish = FINISH_KEEP_CONNECT;
+	a->socket = socket;
+	finish(ctx, a);
+	return 0;
+}
+
+/* Keeps what is known at the call until its outcome is. */
+static __always_inline void keep_connect(struct assembly *a)
+{
+	struct tcp_connect_record *record = (struct tcp_connect_record *)a->data;
+	__u64 task = bpf_get_current_task();
+	__u64 socket = a->socket;
+	__u32 zero = 0;
+	__u32 offset = record->header.string_offset[STRING_EXE];
+	struct connect_note *note = bpf_map_lookup_elem(&connect_scratch, &zero);
+
+	if (!note)
+		return;
+	__builtin_memcpy(&note->record, record, sizeof(*record));
+	note->task = task;
+	note->calling = 1;
+	if (note->record.header.string_length[STRING_EXE] > KEPT_EXE_MAX) {
+		note->record.header.string_length[STRING_EXE] = KEPT_EXE_MAX;
+		note->record.header.string_state[STRING_EXE] |= STRING_TRUNCATED;
+	}
+	if (offset <= sizeof(*record))
+		bpf_probe_read_kernel(note->exe, KEPT_EXE_MAX, a->data + offset);
+	if (!bpf_map_update_elem(&connects, &socket, note, BPF_ANY)) {
+		bpf_map_update_elem(&connect_calls, &task, &socket, BPF_ANY);
+		return;
+	}
+	/* No room to wait for the outcome: the attempt itself is recorded. */
+	record->header.flags |= RECORD_RESULT_MISSED;
+	submit(a);
+}
+
+static __always_inline int on_tcp_connect_return(int result)
+{
+	__u64 task = bpf_get_current_task();
+	__u64 *known = bpf_map_lookup_elem(&connect_calls, &task);
+	struct connect_note *note;
+	__u64 sk;
+
+	if (!known)
+		return 0;
+	sk = *known;
+	bpf_map_delete_elem(&connect_calls, &task);
+	note = bpf_map_lookup_elem(&connects, &sk);
+	if (!note || note->task != task)
+		return 0;
+	note->calling = 0;
+	if (result < 0)
+		submit_connect(sk, note, result, 0);
+	return 0;
+}
+
+/* The socket changes its state: in whatever task, or in none. */
+static __always_inline int on_tcp_state(struct sock *sk, int state)
+{
+	__u64 socket = (__u64)sk;
+	struct connect_note *note;
+	__s32 result;
+	int error, before;
+
+	if (state != TCP_ESTABLISHED_STATE && state != TCP_CLOSE_STATE)
+		return 0;
+	note = bpf_map_lookup_elem(&connects, &socket);
+	if (!note)
+		return 0;
+	error = BPF_CORE_READ(sk, sk_err);
+	before = BPF_CORE_READ(sk, __sk_common.skc_state);
+	if (state == TCP_ESTABLISHED_STATE)
+		result = 0;
+	else if (before != TCP_SYN_SENT_STATE && before != TCP_CLOSE_STATE)
+		result = 0; /* it was established, and that was missed */
+	else if (error)
+		result = -error;
+	else if (note->calling)
+		return 0; /* the return tells */
+	else
+		result = -EINPROGRESS_NUMBER; /* closed by its own side before anything came of it */
+	read_addresses(&note->record, sk);
+	submit_connect(socket, note, result, note->calling ? 0 : RECORD_ASYNC);
+	return 0;
+}

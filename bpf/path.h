@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The kernel's own path of a file: from its dentry up to the root of the calling process. */
+#pragma once
+
+#include "common.h"
+
+/* Components, and mounts crossed, of the longest path: 4096 bytes cannot have more than 2048 of "/a". */
+#define WALK_STEPS 320
+#define NAME_LONGEST 255
+
+/* Written from the end to the front; the spare room behind spares the verifier a case. */
+struct walk {
+	__u32 start;
+	__u32 state; /* enum string_state */
+	__u8 text[STRING_MAX + NAME_LONGEST + 1];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct walk);
+} walks SEC(".maps");
+
+/*
+ * Walks and leaves the path in `walks`. A global function with scalar arguments, so that the verifier
+ * looks at it once for a program rather than once for a call.
+ */
+__noinline int walk_path(__u64 mnt_address, __u64 dentry_address)
+{
+	struct vfsmount *vfsmount = (struct vfsmount *)mnt_address;
+	struct dentry *dentry = (struct dentry *)dentry_address;
+	struct task_struct *task = current_task();
+	struct vfsmount *root_mnt = BPF_CORE_READ(task, fs, root.mnt);
+	struct dentry *root = BPF_CORE_READ(task, fs, root.dentry);
+	struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
+	struct dentry *mnt_root = BPF_CORE_READ(vfsmount, mnt_root);
+	__u32 zero = 0;
+	struct walk *walk = bpf_map_lookup_elem(&walks, &zero);
+
+	if (!walk)
+		return 0;
+	walk->start = STRING_MAX;
+	walk->state = 0;
+	for (int i = 0; i < WALK_STEPS; i++) {
+		struct dentry *parent;
+		struct qstr name;
+		__u32 start = walk->start;
+		__u32 length;
+
+		if (dentry == root && vfsmount == root_mnt)
+			return 0;
+		if (dentry == mnt_root) {
+			struct mount *up = BPF_CORE_READ(mount, mnt_parent);
+
+			if (up == mount) {
+				/* The top of a tree that is not the process's: outside of its chroot or
+				 * namespace, or not in any. */
+				walk->state |= STRING_UNREACHABLE;
+				return 0;
+			}
+			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+			mount = up;
+			vfsmount = (void *)mount + bpf_core_field_offset(struct mount, mnt);
+			mnt_root = BPF_CORE_READ(vfsmount, mnt_root);
+			continue;
+		}
+		parent = BPF_CORE_READ(dentry, d_parent);
+		if (parent == dentry) {
+			walk->state |= STRING_UNREACHABLE;
+			return 0;
+		}
+		bpf_core_read(&name, sizeof(name), &dentry->d_name);
+		length = BPF_CORE_READ(dentry, d_name.len) & NAME_LONGEST;
+		if (start > STRING_MAX || start < length + 1)
+			break;
+		start -= length + 1;
+		if (start > STRING_MAX)
+			break;
+		if (bpf_probe_read_kernel(walk->text + start + 1, length, BPF_CORE_READ(dentry, d_name.name)))
+			break;
+		walk->text[start] = '/';
+		walk->start = start;
+		dentry = parent;
+	}
+	/* Ran out of room or of steps, or a name was not readable: what is there is the end of the path. */
+	walk->state |= STRING_TRUNCATED;
+	return 0;
+}
+
+/* No tree has it: pipes, sockets and memfd live on mounts of the kernel's own, whose namespace is an error. */
+static __always_inline int is_anonymous(struct vfsmount *vfsmount)
+{
+	struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
+	long ns = (long)BPF_CORE_READ(mount, mnt_ns);
+
+	return ns < 0 && ns >= -4095;
+}
+
+/* Looks up one wanted path and appends it. */
+static __always_inline void append_wanted_path(struct assembly *a, enum string_slot slot)
+{
+	struct vfsmount *mnt = (struct vfsmount *)a->paths[slot].mnt;
+	struct dentry *dentry = (struct dentry *)a->paths[slot].dentry;
+	__u32 zero = 0;
+	struct walk *walk;
+	__u32 start, state;
+
+	if (!mnt || !dentry)
+		return;
+	walk_path((__u64)mnt, (__u64)dentry);
+	walk = bpf_map_lookup_elem(&walks, &zero);
+	if (!walk)
+		return;
+	start = walk->start;
+	state = walk->state;
+	if (is_anonymous(mnt))
+		state = (state & ~STRING_UNREACHABLE) | STRING_ANONYMOUS;
+	else if (BPF_CORE_READ(dentry, d_inode, i_nlink) == 0)
+		state |= STRING_DELETED;
+	if (start >= STRING_MAX) {
+		/* Nothing but the root. */
+		start = STRING_MAX - 1;
+		walk->text[start] = '/';
+	}
+	append_bytes(a, slot, walk->text + start, STRING_MAX - start, state);
+}
+
+static __always_inline void identify(struct file_identity *identity, struct file *file)
+{
+	__u32 dev = BPF_CORE_READ(file, f_inode, i_sb, s_dev);
+
+	identity->inode = BPF_CORE_READ(file, f_inode, i_ino);
+	/* The kernel's own encoding, include/linux/kdev_t.h. */
+	identity->major = dev >> 20;
+	identity->minor = dev & ((1 << 20) - 1);
+}

@@ -1,0 +1,313 @@
+//! What is watched now, in the daemon and in the kernel: watches, probes, names and control groups.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use crate::config::Settings;
+use crate::control::{Counts, Origin, Refusal, Resolution, Status, WatchId, WatchStatus};
+use crate::event::EventSet;
+use crate::groups::{self, Groups};
+use crate::kernel::{Error, Kernel, Name, TargetId, Watched};
+use crate::ledger::{self, Ledger};
+use crate::plan::{self, Set, Watch, Watches};
+use crate::policy::Policy;
+use crate::probes::Probes;
+use crate::skel::types;
+use crate::wire;
+
+/// The state of the audit.
+#[derive(Debug)]
+pub struct Auditor {
+    kernel: Kernel,
+    probes: Probes,
+    watches: Watches,
+    next: WatchId,
+    /// Targets, and what was counted for them.
+    pub ledger: Ledger,
+    /// The watched groups.
+    pub groups: Groups,
+    names: HashMap<Name, Watched>,
+    hierarchy: PathBuf,
+}
+
+impl Auditor {
+    /// Begins with no watch.
+    pub fn new(kernel: Kernel, probes: Probes, settings: &Settings, hierarchy: PathBuf) -> Self {
+        Self {
+            kernel,
+            probes,
+            watches: Watches::new(),
+            next: 1,
+            ledger: Ledger::new(settings.watches),
+            groups: Groups::default(),
+            names: HashMap::new(),
+            hierarchy,
+        }
+    }
+
+    /// The watches.
+    pub fn watches(&self) -> &Watches {
+        &self.watches
+    }
+
+    /// Number of probes attached.
+    pub fn probe_count(&self) -> usize {
+        self.probes.len()
+    }
+
+    /// Replaces the watches of policies by these. On an error everything is as before.
+    pub fn set_policies(&mut self, policies: &[Policy]) -> Result<(), Refusal> {
+        let mut wanted = self.watches.clone();
+        wanted.retain(|_, w| w.origin == Origin::RunTime);
+        let mut next = self.next;
+        for policy in policies {
+            for target in &policy.units {
+                let origin = Origin::Policy(policy.name.clone());
+                let before = self.watches.iter().find(|(_, w)| w.origin == origin && w.target == *target);
+                // A watch that stays keeps its number, and so its object and its counts.
+                let (id, resolution) = match before {
+                    Some((id, watch)) => (*id, watch.resolution.clone()),
+                    None => (next, Resolution { id: target.to_string(), running: Vec::new() }),
+                };
+                next = next.max(id + 1);
+                let watch = Watch {
+                    target: target.clone(),
+                    events: policy.events,
+                    origin,
+                    unit_log: policy.unit_log,
+                    resolution,
+                };
+                wanted.insert(id, watch);
+            }
+        }
+        self.replace(wanted, next)
+    }
+
+    /// Adds a run-time watch. On an error everything is as before.
+    pub fn add(&mut self, target: crate::unit_name::Target, events: EventSet, resolution: Resolution) -> Result<WatchId, Refusal> {
+        let id = self.next;
+        let mut wanted = self.watches.clone();
+        wanted.insert(id, Watch { target, events, origin: Origin::RunTime, unit_log: false, resolution });
+        self.replace(wanted, id + 1)?;
+        Ok(id)
+    }
+
+    /// Removes a run-time watch.
+    pub fn remove(&mut self, id: WatchId) -> Result<Watch, Refusal> {
+        let watch = self.watches.get(&id).ok_or_else(|| Refusal::NoSuchWatch(format!("There is no watch {id}.")))?;
+        if let Origin::Policy(policy) = &watch.origin {
+            return Err(Refusal::NotRunTime(format!(
+                "Watch {id} is of the policy {policy}: remove its unit there, and reload."
+            )));
+        }
+        let watch = watch.clone();
+        let mut wanted = self.watches.clone();
+        wanted.remove(&id);
+        self.replace(wanted, self.next)?;
+        Ok(watch)
+    }
+
+    /// Takes over what systemd says of watches.
+    pub fn resolved(&mut self, resolutions: Vec<(WatchId, Resolution)>) -> Result<(), Refusal> {
+        let mut changed = false;
+        for (id, resolution) in resolutions {
+            if let Some(watch) = self.watches.get_mut(&id) {
+                changed |= watch.resolution != resolution;
+                watch.resolution = resolution;
+            }
+        }
+        if changed { self.apply() } else { self.enter_running() }
+    }
+
+    fn replace(&mut self, wanted: Watches, next: WatchId) -> Result<(), Refusal> {
+        let before = std::mem::replace(&mut self.watches, wanted);
+        match self.apply() {
+            Ok(()) => {
+                self.next = next;
+                Ok(())
+            }
+            Err(refusal) => {
+                self.watches = before;
+                // What could be applied once can be applied again.
+                self.apply()?;
+                Err(refusal)
+            }
+        }
+    }
+
+    fn target(&mut self, set: &Set) -> Result<Watched, Refusal> {
+        let kernel = &self.kernel;
+        let read = |t, e| kernel.counters(t, e).unwrap_or_default();
+        let target = self.ledger.target(set, &read).map_err(|ledger::Full| {
+            Refusal::LimitReached(
+                "There are as many sets of watches as the setting \"watches\" allows: make it larger in \
+                 traceleftd.toml, or watch fewer units."
+                    .to_owned(),
+            )
+        })?;
+        let events = set.iter().filter_map(|id| self.watches.get(id)).fold(EventSet::default(), |all, w| all.union(w.events));
+        Ok(Watched { events: events.mask(), target })
+    }
+
+    /// Makes the kernel side what the watches say. Probes first, so that nothing is watched without them; names
+    /// before groups, so that no group can come in between.
+    fn apply(&mut self) -> Result<(), Refusal> {
+        let events = self.watches.values().fold(EventSet::default(), |all, w| all.union(w.events));
+        self.probes.want(&self.kernel, events).map_err(|e| Refusal::Kernel(e.to_string()))?;
+        let mut names = HashMap::new();
+        let mut targets: Vec<TargetId> = Vec::new();
+        for plan in plan::names(&self.watches) {
+            let parent = self.target(&plan.parent)?.target;
+            let watched = self.target(&plan.set)?;
+            targets.extend([parent, watched.target]);
+            names.insert(Name { parent, name: plan.name }, watched);
+        }
+        for (name, watched) in &names {
+            if self.names.get(name) != Some(watched) {
+                self.kernel.set_name(name, *watched).map_err(limit)?;
+                self.names.insert(name.clone(), *watched);
+            }
+        }
+        let known: Vec<_> = self.groups.iter().map(|(id, g)| (id, g.path.clone())).collect();
+        for (id, path) in known {
+            targets.extend(self.enter(id, &path, "", false)?);
+        }
+        self.enter_running()?;
+        let gone: Vec<_> = self.names.keys().filter(|n| !names.contains_key(n)).cloned().collect();
+        for name in gone {
+            self.kernel.remove_name(&name).map_err(kernel_refused)?;
+            self.names.remove(&name);
+        }
+        for (_, group) in self.groups.iter() {
+            let set = plan::covering(&self.watches, &group.path);
+            let kernel = &self.kernel;
+            targets.extend(self.ledger.target(&set, &|t, e| kernel.counters(t, e).unwrap_or_default()));
+        }
+        let kernel = &self.kernel;
+        self.ledger.retain(&targets, &|t, e| kernel.counters(t, e).unwrap_or_default());
+        Ok(())
+    }
+
+    /// Enters the groups of all units that run, and those below them.
+    fn enter_running(&mut self) -> Result<(), Refusal> {
+        let running: Vec<_> = self.watches.values().flat_map(|w| w.resolution.running.clone()).collect();
+        for unit in running {
+            for (id, path) in groups::tree(&self.hierarchy, &unit.control_group) {
+                // A child of a slice has its own invocation; one of a unit has the unit's.
+                let own = groups::Group::new(&path).unit == unit.unit;
+                self.enter(id, &path, if own { &unit.invocation_id } else { "" }, true)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the kernel's entry of a group what the watches say; the group's target, if it is watched.
+    fn enter(&mut self, id: u64, path: &str, invocation: &str, insert: bool) -> Result<Option<TargetId>, Refusal> {
+        let set = plan::covering(&self.watches, path);
+        let current = self.kernel.group(id).map_err(kernel_refused)?;
+        if set.is_empty() {
+            if current.is_some() {
+                self.kernel.remove_group(id).map_err(kernel_refused)?;
+            }
+            return Ok(None);
+        }
+        let watched = self.target(&set)?;
+        if insert && self.groups.get(id).is_none() {
+            self.groups.insert(id, path);
+        }
+        let same = |g: &types::group| {
+            g.events == watched.events && g.target == watched.target && (g.invocation[0] != 0 || invocation.is_empty())
+        };
+        if current.is_none() && !insert {
+            return Ok(Some(watched.target));
+        }
+        if !current.is_some_and(|g| same(&g)) {
+            self.kernel.set_group(id, watched, invocation).map_err(limit)?;
+            // Released before it was entered: then nothing would take it out again.
+            if !groups::directory(&self.hierarchy, path).exists() {
+                self.kernel.remove_group(id).map_err(kernel_refused)?;
+            }
+        }
+        Ok(Some(watched.target))
+    }
+
+    /// Takes over one piece of the kernel's news; `position` is where the ring of records stands.
+    pub fn group_news(&mut self, data: &[u8], position: u64) -> Result<(), Refusal> {
+        let Some(record) = wire::read::<types::group_record>(data) else {
+            self.ledger.undecodable();
+            return Ok(());
+        };
+        let types::group_record { cgroup_id, change, target, path_length, reserved: _ } = record;
+        let begin = size_of::<types::group_record>();
+        let path = data.get(begin..begin + usize::try_from(path_length).unwrap_or(usize::MAX)).unwrap_or_default();
+        let path = String::from_utf8_lossy(path);
+        match types::group_change(change) {
+            types::group_change::GROUP_REMOVED => self.groups.remove_behind(cgroup_id, position),
+            types::group_change::GROUP_ADDED => {
+                self.groups.insert(cgroup_id, &path);
+                // The watches may have changed since the kernel side looked.
+                if self.ledger.set(target) != plan::covering(&self.watches, &path) {
+                    self.enter(cgroup_id, &path, "", false)?;
+                }
+            }
+            _ => {
+                return Err(Refusal::LimitReached(format!(
+                    "Control group {path} cannot be watched: there are as many as the setting \"control-groups\" \
+                     allows; make it larger in traceleftd.toml."
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The whole ledger.
+    pub fn status(&self) -> Status {
+        let mut total = Counts::default();
+        for (_, counts) in self.counts(|_| true) {
+            ledger::add(&mut total, &counts);
+        }
+        Status { total, probes: self.probes.status().unwrap_or_default() }
+    }
+
+    fn counts(&self, accept: impl Fn(&Set) -> bool) -> Vec<(crate::event::Event, Counts)> {
+        self.ledger.counts(&|t, e| self.kernel.counters(t, e).unwrap_or_default(), accept)
+    }
+
+    /// Losses that no record has told of.
+    pub fn untold(&mut self) -> Vec<ledger::Untold> {
+        let kernel = &self.kernel;
+        self.ledger.untold(&|t, e| kernel.counters(t, e).unwrap_or_default())
+    }
+
+    /// A watch as the bus shows it.
+    pub fn watch_status(&self, id: WatchId) -> Option<WatchStatus> {
+        let watch = self.watches.get(&id)?;
+        let counts = self.counts(|set| set.contains(&id));
+        Some(WatchStatus {
+            id,
+            target: watch.target.clone(),
+            events: watch.events,
+            origin: watch.origin.clone(),
+            control_groups: self.groups.paths(|g| plan::covering(&self.watches, &g.path).contains(&id)),
+            counts: counts.into_iter().filter(|(e, _)| watch.events.contains(*e)).collect(),
+        })
+    }
+
+    /// Descriptors of the rings.
+    pub fn ring_descriptors(&self) -> [std::os::fd::BorrowedFd<'_>; 2] {
+        self.kernel.ring_descriptors()
+    }
+
+    /// Ends auditing: no probe is left.
+    pub fn stop(&mut self) -> Result<(), crate::probes::Error> {
+        self.probes.clear()
+    }
+}
+
+fn kernel_refused(error: Error) -> Refusal {
+    Refusal::Kernel(error.to_string())
+}
+
+fn limit(error: Error) -> Refusal {
+    Refusal::LimitReached(error.to_string())
+}

@@ -1,0 +1,248 @@
+//! Which watches there are on the bus, and of which systemd must be asked again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::control::{Resolution, WatchId};
+use crate::systemd::Change;
+use crate::unit_name::Target;
+
+/// How to find out about a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum How {
+    /// Of a unit whose primary name is known, without loading it.
+    Refresh,
+    /// From the name that was given, loading the unit.
+    Resolve,
+}
+
+/// Something to ask systemd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The watch.
+    pub id: WatchId,
+    /// What is watched.
+    pub target: Target,
+    /// Primary name, as far as it is known.
+    pub primary: String,
+    /// How to ask.
+    pub how: How,
+}
+
+/// The watches, in the order of their numbers.
+///
+/// At most one batch of questions is under way at a time, so that an older answer never replaces a newer.
+#[derive(Debug, Default)]
+pub struct Watches {
+    entries: BTreeMap<WatchId, Entry>,
+    /// The event loop waits for an answer with every watch.
+    owed: bool,
+    /// The batch under way is that answer.
+    answering: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    target: Target,
+    known: Resolution,
+    outdated: Option<How>,
+}
+
+impl Watches {
+    /// Numbers of all.
+    pub fn ids(&self) -> BTreeSet<WatchId> {
+        self.entries.keys().copied().collect()
+    }
+
+    /// Makes them equal to a list of the event loop, to which an answer with all of it is owed.
+    pub fn replace(&mut self, list: Vec<(WatchId, Target)>) {
+        let mut old = std::mem::take(&mut self.entries);
+        for (id, target) in list {
+            let known = old.remove(&id).map_or_else(|| unknown(&target), |entry| entry.known);
+            self.entries.insert(id, Entry { target, known, outdated: None });
+        }
+        self.owed = true;
+    }
+
+    /// Adds one. It is asked about again: what changed since it was resolved found no watch to outdate.
+    pub fn insert(&mut self, id: WatchId, target: Target, known: Resolution) {
+        self.entries.insert(id, Entry { target, known, outdated: Some(How::Refresh) });
+    }
+
+    /// Removes one.
+    pub fn remove(&mut self, id: WatchId) {
+        self.entries.remove(&id);
+    }
+
+    /// Notes what a change outdates.
+    pub fn outdate(&mut self, change: &Change) {
+        for entry in self.entries.values_mut() {
+            let how = match change {
+                Change::Unit(unit) if entry.target.matches(unit) || entry.known.id == *unit => How::Refresh,
+                Change::Unit(_) => continue,
+                Change::Reloaded | Change::Arrived => How::Resolve,
+            };
+            entry.outdated = entry.outdated.max(Some(how));
+        }
+    }
+
+    /// Forgets the batch under way, whose connection is gone. The answer it was to be is still owed; the
+    /// rest is asked again for [`Change::Arrived`].
+    pub fn restart(&mut self) {
+        self.owed |= std::mem::take(&mut self.answering);
+    }
+
+    /// The next batch of questions; `None` if there is nothing to ask and no answer owed.
+    pub fn take_questions(&mut self) -> Option<Vec<Question>> {
+        self.answering = std::mem::take(&mut self.owed);
+        let mut questions = Vec::new();
+        for (&id, entry) in &mut self.entries {
+            let outdated = entry.outdated.take();
+            let Some(how) = (if self.answering { Some(How::Resolve) } else { outdated }) else { continue };
+            let (target, primary) = (entry.target.clone(), entry.known.id.clone());
+            questions.push(Question { id, target, primary, how });
+        }
+        (self.answering || !questions.is_empty()).then_some(questions)
+    }
+
+    /// Takes the answers to a batch and gives what to tell the event loop.
+    ///
+    /// `None` stands for a question that failed. What was known of that watch stays; it is told only
+    /// where an answer with every watch is owed.
+    pub fn take_answers(
+        &mut self,
+        answers: Vec<(WatchId, Option<Resolution>)>,
+    ) -> Vec<(WatchId, Resolution)> {
+        let all = std::mem::take(&mut self.answering);
+        let mut news = Vec::new();
+        for (id, answer) in answers {
+            let Some(entry) = self.entries.get_mut(&id) else { continue };
+            let failed = answer.is_none();
+            if let Some(resolution) = answer {
+                entry.known = resolution;
+            }
+            if all || !failed {
+                news.push((id, entry.known.clone()));
+            }
+        }
+        news
+    }
+}
+
+fn unknown(target: &Target) -> Resolution {
+    Resolution { id: target.as_str().to_owned(), running: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::RunningUnit;
+
+    fn target(name: &str) -> Target {
+        Target::parse(name).unwrap()
+    }
+
+    fn running(id: &str) -> Resolution {
+        let unit = RunningUnit {
+            unit: id.to_owned(),
+            control_group: format!("/{id}"),
+            invocation_id: String::new(),
+        };
+        Resolution { id: id.to_owned(), running: vec![unit] }
+    }
+
+    /// Watches 1 (an alias), 2 (a template) and 3, all answered.
+    fn settled() -> Watches {
+        let mut watches = Watches::default();
+        watches.replace(vec![
+            (1, target("alias.service")),
+            (2, target("t@.service")),
+            (3, target("c.service")),
+        ]);
+        watches.take_questions().unwrap();
+        watches.take_answers(vec![
+            (1, Some(running("a.service"))),
+            (2, None),
+            (3, Some(running("c.service"))),
+        ]);
+        assert_eq!(watches.take_questions(), None);
+        watches
+    }
+
+    fn asked(watches: &mut Watches) -> Vec<(WatchId, How)> {
+        watches.take_questions().into_iter().flatten().map(|q| (q.id, q.how)).collect()
+    }
+
+    #[test]
+    fn a_change_outdates_what_it_concerns() {
+        use How::{Refresh, Resolve};
+        let unit = |name: &str| Change::Unit(name.to_owned());
+        let cases = [
+            (unit("alias.service"), vec![(1, Refresh)]),
+            (unit("a.service"), vec![(1, Refresh)]),
+            (unit("t@1.service"), vec![(2, Refresh)]),
+            (unit("t@.service"), vec![(2, Refresh)]),
+            (unit("c.service"), vec![(3, Refresh)]),
+            (unit("c.socket"), vec![]),
+            (Change::Reloaded, vec![(1, Resolve), (2, Resolve), (3, Resolve)]),
+            (Change::Arrived, vec![(1, Resolve), (2, Resolve), (3, Resolve)]),
+        ];
+        for (change, expected) in cases {
+            let mut watches = settled();
+            watches.outdate(&change);
+            assert_eq!(asked(&mut watches), expected, "{change:?}");
+            assert_eq!(watches.take_questions(), None, "asked twice after {change:?}");
+        }
+    }
+
+    #[test]
+    fn the_more_thorough_question_wins() {
+        let mut watches = settled();
+        watches.outdate(&Change::Reloaded);
+        watches.outdate(&Change::Unit("c.service".to_owned()));
+        assert_eq!(asked(&mut watches)[2], (3, How::Resolve));
+    }
+
+    #[test]
+    fn a_failed_question_changes_nothing_that_is_known() {
+        let mut watches = settled();
+        watches.outdate(&Change::Reloaded);
+        watches.take_questions().unwrap();
+        let news = watches.take_answers(vec![(1, None), (2, None), (3, Some(running("d.service")))]);
+        assert_eq!(news, [(3, running("d.service"))]);
+        // Where every watch is owed, what is known is told.
+        watches.replace(vec![(1, target("alias.service")), (4, target("new.service"))]);
+        watches.take_questions().unwrap();
+        let news = watches.take_answers(vec![(1, None), (4, None)]);
+        let nothing = Resolution { id: "new.service".to_owned(), running: vec![] };
+        assert_eq!(news, [(1, running("a.service")), (4, nothing)]);
+    }
+
+    #[test]
+    fn an_answer_that_is_owed_is_given_even_if_empty() {
+        let mut watches = settled();
+        watches.replace(Vec::new());
+        assert_eq!(watches.take_questions(), Some(Vec::new()));
+        assert_eq!(watches.take_answers(Vec::new()), []);
+        assert_eq!(watches.take_questions(), None);
+    }
+
+    #[test]
+    fn an_answer_that_was_under_way_with_a_connection_is_still_owed() {
+        let mut watches = settled();
+        watches.replace(vec![(1, target("alias.service"))]);
+        watches.take_questions().unwrap();
+        watches.restart();
+        assert_eq!(asked(&mut watches), [(1, How::Resolve)]);
+        assert_eq!(watches.take_answers(vec![(1, None)]), [(1, running("a.service"))]);
+    }
+
+    #[test]
+    fn a_watch_that_went_meanwhile_is_not_told() {
+        let mut watches = settled();
+        watches.outdate(&Change::Reloaded);
+        watches.take_questions().unwrap();
+        watches.remove(3);
+        assert_eq!(watches.take_answers(vec![(3, Some(running("c.service")))]), []);
+        assert_eq!(watches.ids(), BTreeSet::from([1, 2]));
+    }
+}

@@ -1,0 +1,271 @@
+//! The journal's fields: their names, and a buffer that holds entries in the native protocol.
+
+use std::fmt::{self, Write as _};
+use std::ops::Range;
+
+macro_rules! fields {
+    ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
+        $($(#[$doc])* pub const $name: &str = stringify!($name);)+
+        /// All of them.
+        pub const ALL: &[&str] = &[$($name),+];
+    };
+}
+
+/// Names of the fields of records, in the order of traceleft.fields(7).
+pub mod name {
+    fields! {
+        /// One readable line.
+        MESSAGE,
+        /// One id an event.
+        MESSAGE_ID,
+        /// 6; 5 for what failed, 4 for losses.
+        PRIORITY,
+        /// `traceleft`.
+        SYSLOG_IDENTIFIER,
+        /// The unit, where a policy asks for `unit-log`.
+        OBJECT_SYSTEMD_UNIT,
+        /// Name of the event.
+        TRACELEFT_EVENT,
+        /// Unit.
+        TRACELEFT_UNIT,
+        /// Invocation id of the unit, at the event.
+        TRACELEFT_INVOCATION_ID,
+        /// Slice of the unit.
+        TRACELEFT_SLICE,
+        /// Path of the control group.
+        TRACELEFT_CGROUP,
+        /// Policy that asks for it; one field each.
+        TRACELEFT_POLICY,
+        /// Number of the record.
+        TRACELEFT_SEQ,
+        /// Boot-time ns of the event.
+        TRACELEFT_TIMESTAMP,
+        /// Process id.
+        TRACELEFT_PID,
+        /// Thread id.
+        TRACELEFT_TID,
+        /// Parent's process id.
+        TRACELEFT_PPID,
+        /// Real user id.
+        TRACELEFT_UID,
+        /// Real group id.
+        TRACELEFT_GID,
+        /// Login user id.
+        TRACELEFT_AUID,
+        /// Audit session.
+        TRACELEFT_SESSION,
+        /// Name of the task.
+        TRACELEFT_COMM,
+        /// Executable of the process.
+        TRACELEFT_EXE,
+        /// Mount namespace.
+        TRACELEFT_MNT_NS,
+        /// System call.
+        TRACELEFT_SYSCALL,
+        /// Door into the kernel.
+        TRACELEFT_ABI,
+        /// What the kernel returned.
+        TRACELEFT_RESULT,
+        /// Name of the error.
+        TRACELEFT_ERRNO,
+        /// The result is not known.
+        TRACELEFT_RESULT_MISSED,
+        /// Fields that were cut; one field each.
+        TRACELEFT_TRUNCATED,
+        /// Resolved path.
+        TRACELEFT_PATH,
+        /// Path as passed.
+        TRACELEFT_PATH_ARG,
+        /// What is peculiar about the path; one field each.
+        TRACELEFT_PATH_STATE,
+        /// Descriptor.
+        TRACELEFT_FD,
+        /// Flags.
+        TRACELEFT_FLAGS,
+        /// Mode asked for.
+        TRACELEFT_MODE,
+        /// Device of the file.
+        TRACELEFT_DEV,
+        /// Inode of the file.
+        TRACELEFT_INODE,
+        /// Interpreter of a script.
+        TRACELEFT_INTERPRETER,
+        /// Arguments.
+        TRACELEFT_ARGV,
+        /// Number of arguments.
+        TRACELEFT_ARGC,
+        /// Address family.
+        TRACELEFT_FAMILY,
+        /// Source address.
+        TRACELEFT_SADDR,
+        /// Source port.
+        TRACELEFT_SPORT,
+        /// Destination address.
+        TRACELEFT_DADDR,
+        /// Destination port.
+        TRACELEFT_DPORT,
+        /// Network namespace.
+        TRACELEFT_NET_NS,
+        /// The connection was made after the call had returned.
+        TRACELEFT_ASYNC,
+        /// Cause of a loss.
+        TRACELEFT_CAUSE,
+        /// Event that was lost.
+        TRACELEFT_LOST_EVENT,
+        /// How many were lost.
+        TRACELEFT_COUNT,
+        /// Boot-time ns before which none of them was lost.
+        TRACELEFT_SPAN_BEGIN,
+        /// Boot-time ns after which none of them was lost.
+        TRACELEFT_SPAN_END,
+        /// Object path of a watch.
+        TRACELEFT_WATCH,
+        /// Events of a watch.
+        TRACELEFT_EVENTS,
+        /// Who added or removed a watch: user id.
+        TRACELEFT_CALLER_UID,
+        /// Who added or removed a watch: process id.
+        TRACELEFT_CALLER_PID,
+        /// Who added or removed a watch: login user id.
+        TRACELEFT_CALLER_AUID,
+        /// Who added or removed a watch: unit.
+        TRACELEFT_CALLER_UNIT,
+    }
+}
+
+/// Entries one after the other, in one buffer that is reused.
+#[derive(Debug, Default)]
+pub struct Entries {
+    buffer: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Entries {
+    /// Forgets all entries; keeps the memory.
+    pub fn clear(&mut self) {
+        self.buffer.clear();
+        self.ends.clear();
+    }
+
+    /// Number of entries that are ended.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Bytes of all.
+    pub fn size(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Ends the entry whose fields were added last.
+    pub fn end(&mut self) {
+        self.ends.push(self.buffer.len());
+    }
+
+    /// Each entry's bytes.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let range = |i: usize| -> Range<usize> { (if i == 0 { 0 } else { self.ends[i - 1] })..self.ends[i] };
+        (0..self.len()).map(move |i| &self.buffer[range(i)])
+    }
+
+    /// Adds a field of any bytes. What has a newline is framed by its length: it can forge no field.
+    pub fn bytes(&mut self, name: &str, value: &[u8]) {
+        self.buffer.extend_from_slice(name.as_bytes());
+        if value.contains(&b'\n') {
+            self.buffer.push(b'\n');
+            self.buffer.extend_from_slice(&(value.len() as u64).to_le_bytes());
+        } else {
+            self.buffer.push(b'=');
+        }
+        self.buffer.extend_from_slice(value);
+        self.buffer.push(b'\n');
+    }
+
+    /// Adds a field of text of our own, which has no newline: numbers, names, addresses.
+    pub fn text(&mut self, name: &str, value: impl fmt::Display) {
+        self.buffer.extend_from_slice(name.as_bytes());
+        self.buffer.push(b'=');
+        // Writing to memory cannot fail.
+        let _ = write!(Ascii(&mut self.buffer), "{value}");
+        self.buffer.push(b'\n');
+    }
+}
+
+struct Ascii<'a>(&'a mut Vec<u8>);
+
+impl fmt::Write for Ascii<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Bytes as one readable line: what is not printable, or not UTF-8, as `\n`, `\x1b`, `\xff`.
+#[derive(Clone, Copy, Debug)]
+pub struct Readable<'a>(pub &'a [u8]);
+
+impl fmt::Display for Readable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            for c in chunk.valid().chars() {
+                match c {
+                    '\\' => f.write_str("\\\\")?,
+                    '\n' => f.write_str("\\n")?,
+                    '\t' => f.write_str("\\t")?,
+                    '\r' => f.write_str("\\r")?,
+                    c if c.is_control() && c.is_ascii() => write!(f, "\\x{:02x}", c as u32)?,
+                    c if c.is_control() => write!(f, "\\u{{{:x}}}", c as u32)?,
+                    c => f.write_char(c)?,
+                }
+            }
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn newlines_are_framed() {
+        let mut entries = Entries::default();
+        entries.bytes(name::TRACELEFT_PATH, b"/a\nTRACELEFT_UNIT=evil");
+        entries.bytes(name::TRACELEFT_COMM, b"\xff\x01");
+        entries.end();
+        entries.text(name::TRACELEFT_PID, 7);
+        entries.end();
+        let all: Vec<_> = entries.iter().collect();
+        assert_eq!(
+            all[0],
+            b"TRACELEFT_PATH\n\x16\0\0\0\0\0\0\0/a\nTRACELEFT_UNIT=evil\nTRACELEFT_COMM=\xff\x01\n"
+        );
+        assert_eq!(all[1], b"TRACELEFT_PID=7\n");
+        assert_eq!(all.len(), 2);
+    }
+
+    #[test]
+    fn messages_are_readable_whatever_the_bytes() {
+        let line = Readable(b"/a\n\x1b[1m\xff\\\xc3\xa4\xc2\x85").to_string();
+        assert_eq!(line, "/a\\n\\x1b[1m\\xff\\\\\u{e4}\\u{85}");
+    }
+
+    /// journald takes names of at most 64 capital letters, digits and underscores, no underscore first.
+    #[test]
+    fn names_are_valid_and_in_the_manual() {
+        let page = include_str!("../../man/traceleft.fields.7").replace("\\-", "-");
+        for name in name::ALL {
+            assert!(name.len() <= 64 && !name.starts_with('_'), "{name}");
+            assert!(name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'), "{name}");
+            assert!(page.contains(&format!("{name}=")), "{name} is not in traceleft.fields(7)");
+        }
+    }
+}

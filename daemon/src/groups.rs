@@ -1,0 +1,129 @@
+//! The control groups that are watched: found through systemd and the tree, followed through the kernel's news.
+
+use std::collections::{HashMap, VecDeque};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::unit_name::place_of;
+
+/// A watched control group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Path below the root of the hierarchy.
+    pub path: String,
+    /// Unit that it belongs to.
+    pub unit: String,
+    /// That unit's slice.
+    pub slice: String,
+}
+
+impl Group {
+    /// What its path says.
+    pub fn new(path: &str) -> Self {
+        let place = place_of(path);
+        Self { path: path.to_owned(), unit: place.unit.to_owned(), slice: place.slice.to_owned() }
+    }
+}
+
+/// Watched groups by id. A group that is gone stays until the records that name it have been read.
+#[derive(Debug, Default)]
+pub struct Groups {
+    known: HashMap<u64, Group>,
+    /// Groups that are gone, and the position in the ring behind which nothing names them.
+    gone: VecDeque<(u64, u64)>,
+}
+
+impl Groups {
+    /// The group of this id.
+    pub fn get(&self, id: u64) -> Option<&Group> {
+        self.known.get(&id)
+    }
+
+    /// All of them, by id.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &Group)> {
+        self.known.iter().map(|(id, g)| (*id, g))
+    }
+
+    /// Paths of those that are there now, sorted.
+    pub fn paths(&self, accept: impl Fn(&Group) -> bool) -> Vec<String> {
+        let here = |id: &u64| !self.gone.iter().any(|(gone, _)| gone == id);
+        let mut paths: Vec<_> =
+            self.known.iter().filter(|(id, g)| here(id) && accept(g)).map(|(_, g)| g.path.clone()).collect();
+        paths.sort();
+        paths
+    }
+
+    /// Enters a group.
+    pub fn insert(&mut self, id: u64, path: &str) {
+        self.gone.retain(|(gone, _)| *gone != id);
+        self.known.insert(id, Group::new(path));
+    }
+
+    /// A group is gone; records up to this position may still name it.
+    pub fn remove_behind(&mut self, id: u64, position: u64) {
+        self.gone.push_back((id, position));
+    }
+
+    /// Forgets what is gone, as far as the ring has been read.
+    pub fn forget(&mut self, consumed: u64) {
+        while self.gone.front().is_some_and(|(_, position)| *position <= consumed) {
+            if let Some((id, _)) = self.gone.pop_front() {
+                self.known.remove(&id);
+            }
+        }
+    }
+}
+
+/// A group and all below it, parents first: id and path of each. What is gone meanwhile is left out.
+///
+/// The id of a control group is the inode number of its directory.
+pub fn tree(hierarchy: &Path, path: &str) -> Vec<(u64, String)> {
+    let mut found = Vec::new();
+    let mut queue = VecDeque::from([if path.is_empty() { "/".to_owned() } else { path.to_owned() }]);
+    while let Some(path) = queue.pop_front() {
+        let directory = directory(hierarchy, &path);
+        let Ok(metadata) = fs::metadata(&directory) else { continue };
+        found.push((metadata.ino(), path.clone()));
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|t| t.is_dir()) {
+                let name = entry.file_name();
+                queue.push_back(format!("{}/{}", path.trim_end_matches('/'), name.to_string_lossy()));
+            }
+        }
+    }
+    found
+}
+
+/// Directory of a control group.
+pub fn directory(hierarchy: &Path, path: &str) -> PathBuf {
+    hierarchy.join(path.trim_start_matches('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tree_is_read_from_the_top() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("system.slice/a.service/child")).unwrap();
+        fs::write(root.path().join("system.slice/a.service/cgroup.procs"), "").unwrap();
+        let paths = |from: &str| tree(root.path(), from).into_iter().map(|(_, p)| p).collect::<Vec<_>>();
+        assert_eq!(paths("/system.slice/a.service"), ["/system.slice/a.service", "/system.slice/a.service/child"]);
+        assert_eq!(paths("/")[..2], ["/", "/system.slice"]);
+        assert!(paths("/none").is_empty());
+    }
+
+    #[test]
+    fn a_group_is_known_until_its_records_are_read() {
+        let mut groups = Groups::default();
+        groups.insert(7, "/system.slice/a.service");
+        groups.remove_behind(7, 100);
+        assert!(groups.paths(|_| true).is_empty());
+        groups.forget(99);
+        assert_eq!(groups.get(7).unwrap().unit, "a.service");
+        groups.forget(100);
+        assert!(groups.get(7).is_none());
+    }
+}

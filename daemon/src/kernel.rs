@@ -1,0 +1,250 @@
+//! The BPF object: loaded once, its maps and programs.
+
+use std::fmt;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
+use libbpf_rs::{Link, MapCore, MapFlags, PrintLevel, TracepointCategory};
+
+use crate::config::Settings;
+use crate::event::{EVENTS, Event};
+use crate::names::TRACEFS_GROUP;
+use crate::ring::{Ring, SharedFlag};
+use crate::skel::{TraceleftSkel, TraceleftSkelBuilder, types};
+use crate::unit_name::Target;
+use crate::wire;
+
+/// Bytes of the ring that tells of control groups.
+const GROUP_RING_SIZE: u32 = 256 << 10;
+/// The reader is woken at once when the ring is this full: an eighth.
+const HIGH_WATER_PART: u32 = 8;
+/// Connections being made, at most; beyond them an attempt is recorded without its outcome.
+const CONNECTS: u32 = 4096;
+
+/// Index into the kernel's counters, and into the table of the sets of watches that they belong to.
+pub type TargetId = u32;
+/// No target: a parent that is not watched.
+pub const NO_TARGET: TargetId = types::targets::NO_TARGET.0;
+
+/// Why the object could not be loaded or a part of it used.
+#[derive(Debug)]
+pub struct Error {
+    /// What was tried.
+    what: String,
+    /// What the kernel or libbpf said.
+    source: libbpf_rs::Error,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {:#}", self.what, self.source)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Says what was tried where libbpf refused it.
+trait Trying<T> {
+    fn trying(self, what: impl fmt::Display) -> Result<T, Error>;
+}
+
+impl<T> Trying<T> for libbpf_rs::Result<T> {
+    fn trying(self, what: impl fmt::Display) -> Result<T, Error> {
+        self.map_err(|source| Error { what: what.to_string(), source })
+    }
+}
+
+/// Name of a unit, or of a template, as the kernel side looks it up, and what its group gets.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Name {
+    /// Target of the parent group.
+    pub parent: TargetId,
+    /// `nginx.service`, `getty@.service`.
+    pub name: String,
+}
+
+/// What is watched in a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watched {
+    /// Mask of events.
+    pub events: u64,
+    /// Target.
+    pub target: TargetId,
+}
+
+/// The object in the kernel.
+pub struct Kernel {
+    skel: TraceleftSkel<'static>,
+    /// Keep the programs attached that follow control groups.
+    group_links: Vec<Link>,
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kernel").finish_non_exhaustive()
+    }
+}
+
+impl Kernel {
+    /// Loads the object with maps of these sizes, and attaches what follows control groups.
+    pub fn load(settings: &Settings) -> Result<(Self, Rings), Error> {
+        // libbpf explains a refusal at the level of warnings; the journal has it with ours.
+        libbpf_rs::set_print(Some((PrintLevel::Warn, |_, text| log::warn!("libbpf: {}", text.trim_end()))));
+        // Once in the life of the process, and for all of it.
+        let storage = Box::leak(Box::new(MaybeUninit::uninit()));
+        let mut open = TraceleftSkelBuilder::default().open(storage).trying("cannot read the BPF object")?;
+        let events = u32::try_from(EVENTS.len()).unwrap_or(u32::MAX);
+        let sizes = [
+            (&mut open.maps.ring, settings.ring_size),
+            (&mut open.maps.group_ring, GROUP_RING_SIZE),
+            (&mut open.maps.groups, settings.control_groups),
+            (&mut open.maps.open_calls, settings.calls),
+            (&mut open.maps.exec_calls, settings.calls),
+            (&mut open.maps.connect_calls, settings.calls),
+            (&mut open.maps.connects, settings.calls.min(CONNECTS)),
+            (&mut open.maps.names, settings.watches.saturating_mul(4)),
+            (&mut open.maps.counters, settings.watches.saturating_mul(events)),
+        ];
+        for (map, entries) in sizes {
+            map.set_max_entries(entries).trying("cannot set the size of a BPF map")?;
+        }
+        if let Some(rodata) = open.maps.rodata_data.as_mut() {
+            rodata.high_water = u64::from(settings.ring_size / HIGH_WATER_PART);
+        }
+        let mut skel = open.load().trying("cannot load the BPF programs")?;
+        let flag = skel.maps.bss_data.take().map(|bss| SharedFlag::new(&mut bss.reader_sleeps));
+        let rings = Rings {
+            records: Ring::new(skel.maps.ring.as_fd(), settings.ring_size).map_err(mapping_failed)?,
+            groups: Ring::new(skel.maps.group_ring.as_fd(), GROUP_RING_SIZE).map_err(mapping_failed)?,
+            reader_sleeps: flag.ok_or_else(|| mapping_failed(io::Error::other("no .bss")))?,
+        };
+        let finisher = skel.progs.finish_record.as_fd().as_raw_fd();
+        skel.maps
+            .finisher
+            .update(&0u32.to_ne_bytes(), &finisher.to_ne_bytes(), MapFlags::ANY)
+            .trying("cannot set the finishing program")?;
+        let mut kernel = Self { skel, group_links: Vec::new() };
+        kernel.attach_groups()?;
+        Ok((kernel, rings))
+    }
+
+    /// Descriptors of the two rings, to be polled.
+    pub fn ring_descriptors(&self) -> [BorrowedFd<'_>; 2] {
+        [self.skel.maps.ring.as_fd(), self.skel.maps.group_ring.as_fd()]
+    }
+
+    /// Attaches a program to a definition in tracefs.
+    pub fn attach(&self, program: &str, definition: &str) -> Result<Link, Error> {
+        let what = || format!("cannot attach the BPF program {program} to {TRACEFS_GROUP}/{definition}");
+        let found = self.skel.object().progs_mut().find(|p| p.name() == program);
+        let Some(found) = found else {
+            return Err(Error { what: what(), source: io::Error::from(io::ErrorKind::NotFound).into() });
+        };
+        let category = TracepointCategory::Custom(TRACEFS_GROUP.to_owned());
+        found.attach_tracepoint(category, definition).trying(what())
+    }
+
+    /// Attaches what follows control groups as they come and go.
+    fn attach_groups(&mut self) -> Result<(), Error> {
+        let made = self.skel.progs.group_made.attach_raw_tracepoint("cgroup_mkdir");
+        let released = self.skel.progs.group_released.attach_raw_tracepoint("cgroup_release");
+        let what = "cannot attach to the tracepoints of control groups";
+        self.group_links = vec![made.trying(what)?, released.trying(what)?];
+        Ok(())
+    }
+
+    /// Enters a name, or changes what it gets.
+    pub fn set_name(&self, name: &Name, watched: Watched) -> Result<(), Error> {
+        let value = types::name_value { events: watched.events, target: watched.target, reserved: 0 };
+        self.skel
+            .maps
+            .names
+            .update(wire::bytes(&name_key(name)), wire::bytes(&value), MapFlags::ANY)
+            .trying(format_args!("cannot enter unit {:?} into the kernel's map of names", name.name))
+    }
+
+    /// Removes a name; one that is not there is fine.
+    pub fn remove_name(&self, name: &Name) -> Result<(), Error> {
+        absent_is_fine(self.skel.maps.names.delete(wire::bytes(&name_key(name))))
+            .trying(format_args!("cannot remove unit {:?} from the kernel's map of names", name.name))
+    }
+
+    /// What is watched in a group now, and the invocation id it has.
+    pub fn group(&self, id: u64) -> Result<Option<types::group>, Error> {
+        let value = self.skel.maps.groups.lookup(&id.to_ne_bytes(), MapFlags::ANY).trying("cannot read a group")?;
+        Ok(value.and_then(|v| wire::read(&v)))
+    }
+
+    /// Enters a group, or changes what is watched in it. An invocation id that it has stays.
+    pub fn set_group(&self, id: u64, watched: Watched, invocation: &str) -> Result<(), Error> {
+        let mut value = self.group(id)?.unwrap_or_default();
+        value.events = watched.events;
+        value.target = watched.target;
+        if value.invocation[0] == 0 && invocation.len() == value.invocation.len() {
+            value.invocation.copy_from_slice(invocation.as_bytes());
+        }
+        self.skel
+            .maps
+            .groups
+            .update(&id.to_ne_bytes(), wire::bytes(&value), MapFlags::ANY)
+            .trying(format_args!("cannot watch control group {id}: the setting control-groups may be too small"))
+    }
+
+    /// Removes a group; one that is not there is fine.
+    pub fn remove_group(&self, id: u64) -> Result<(), Error> {
+        absent_is_fine(self.skel.maps.groups.delete(&id.to_ne_bytes()))
+            .trying(format_args!("cannot stop watching control group {id}"))
+    }
+
+    /// Counters of a target's event, summed over the processors.
+    pub fn counters(&self, target: TargetId, event: Event) -> Result<types::counters, Error> {
+        let index = usize::try_from(target).unwrap_or_default() * EVENTS.len() + event.number();
+        let index = u32::try_from(index).unwrap_or(u32::MAX).to_ne_bytes();
+        let values = self.skel.maps.counters.lookup_percpu(&index, MapFlags::ANY).trying("cannot read the counters")?;
+        let mut sum = types::counters::default();
+        for value in values.into_iter().flatten() {
+            let types::counters { seen, lost_ring, lost_state, results_missed } =
+                wire::read(&value).unwrap_or_default();
+            sum.seen += seen;
+            sum.lost_ring += lost_ring;
+            sum.lost_state += lost_state;
+            sum.results_missed += results_missed;
+        }
+        Ok(sum)
+    }
+}
+
+/// The rings, and the flag that says that nobody looks at them.
+#[derive(Debug)]
+pub struct Rings {
+    /// Records.
+    pub records: Ring,
+    /// News of control groups.
+    pub groups: Ring,
+    /// Set while the reader waits without a timer.
+    pub reader_sleeps: SharedFlag,
+}
+
+fn mapping_failed(error: io::Error) -> Error {
+    Error { what: "cannot map a ring buffer".to_owned(), source: error.into() }
+}
+
+fn absent_is_fine(result: libbpf_rs::Result<()>) -> libbpf_rs::Result<()> {
+    result.or_else(|e| if e.kind() == libbpf_rs::ErrorKind::NotFound { Ok(()) } else { Err(e) })
+}
+
+fn name_key(name: &Name) -> types::name_key {
+    let mut key = types::name_key { parent_target: name.parent, ..Default::default() };
+    // A unit's name is shorter than the key: `Target` and systemd see to that.
+    for (to, from) in key.name.iter_mut().zip(name.name.bytes()) {
+        *to = from;
+    }
+    key
+}
+
+/// A target's name for the kernel side: an instance comes to `name@.service` there.
+pub fn kernel_name(target: &Target, id: &str) -> String {
+    if target.is_template() || id.is_empty() { target.as_str().to_owned() } else { id.to_owned() }
+}

@@ -1,0 +1,216 @@
+//! traceleftd: an audit daemon for systemd units. See ARCHITECTURE.md for how it is built.
+
+mod auditor;
+mod bus;
+mod config;
+mod constants;
+mod control;
+mod decode;
+mod document;
+mod event;
+#[cfg(test)]
+mod expect;
+mod fields;
+mod fragments;
+mod groups;
+mod journal;
+mod kernel;
+mod ledger;
+mod machine;
+mod names;
+mod notice;
+mod plan;
+mod policy;
+mod probes;
+mod pump;
+mod render;
+mod ring;
+mod service;
+mod skel;
+mod systemd;
+mod tracefs;
+mod unit_name;
+mod wire;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use systemd_journal_logger::JournalLog;
+
+use auditor::Auditor;
+use control::Mailbox;
+use kernel::Kernel;
+use probes::Probes;
+use pump::Pump;
+use service::{End, Service};
+
+const HELP: &str = "\
+traceleftd [--check [FILE…] | --help | --version]
+
+Records what systemd units open, execute and connect to, in the journal.
+
+  --check [FILE…]  Check these files, or all settings and policies, and exit
+  --help           Show this text
+  --version        Show the version
+
+See traceleftd(8).
+";
+
+/// Status when the machine lacks what the daemon needs.
+const EXIT_MACHINE: u8 = 77;
+/// Status when the settings are wrong; EX_CONFIG of sysexits.h.
+const EXIT_CONFIG: u8 = 78;
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let first = arguments.first().map(|a| a.to_string_lossy().into_owned());
+    match (first.as_deref(), arguments.len()) {
+        (None, _) => daemon(),
+        (Some("--check"), _) => check(&arguments[1..]),
+        (Some("--help"), 1) => {
+            print!("{HELP}");
+            ExitCode::SUCCESS
+        }
+        (Some("--version"), 1) => {
+            println!("traceleftd {}", names::VERSION);
+            ExitCode::SUCCESS
+        }
+        (Some(argument), _) => {
+            eprintln!("traceleftd: unexpected argument {argument:?}\n\n{HELP}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn check(files: &[OsString]) -> ExitCode {
+    let files: Vec<PathBuf> = files.iter().map(PathBuf::from).collect();
+    let problems = policy::check(Path::new("/"), &files);
+    for problem in &problems {
+        eprintln!("{problem}");
+    }
+    if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Why the daemon did not begin, with the status to exit with.
+struct Failure {
+    message: String,
+    status: u8,
+}
+
+impl Failure {
+    fn new(error: impl fmt::Display) -> Self {
+        Self { message: error.to_string(), status: 1 }
+    }
+}
+
+fn daemon() -> ExitCode {
+    start_log();
+    match begin().map(Service::run) {
+        Ok(End::Stopped) => ExitCode::SUCCESS,
+        Ok(End::Failed(message)) => {
+            log::error!("{message}");
+            ExitCode::FAILURE
+        }
+        Err(Failure { message, status }) => {
+            log::error!("{message}");
+            ExitCode::from(status)
+        }
+    }
+}
+
+/// The daemon's own messages go to the journal; to standard error where there is none, or a person looks.
+fn start_log() {
+    log::set_max_level(log::LevelFilter::Info);
+    let to_journal = systemd_journal_logger::connected_to_journal();
+    if to_journal
+        && let Ok(journal) = JournalLog::new()
+        && journal.with_syslog_identifier(names::DAEMON_IDENTIFIER.to_owned()).install().is_ok()
+    {
+        return;
+    }
+    // The only logger there is now: a second one cannot have been set.
+    let _ = log::set_logger(&StandardError);
+}
+
+struct StandardError;
+
+impl log::Log for StandardError {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+    fn log(&self, record: &log::Record<'_>) {
+        eprintln!("{}: {}", names::DAEMON_IDENTIFIER, record.args());
+    }
+    fn flush(&self) {}
+}
+
+/// Everything before the loop. An error leaves nothing behind in the kernel.
+fn begin() -> Result<Service, Failure> {
+    let root = PathBuf::from("/");
+    let tracefs =
+        machine::examine(&root).map_err(|lack| Failure { message: lack.to_string(), status: EXIT_MACHINE })?;
+    let (settings, _) = config::load(&root).map_err(|problems| {
+        let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        Failure { message: format!("The settings are not valid:\n{}", lines.join("\n")), status: EXIT_CONFIG }
+    })?;
+    let (policies, problems) = policy::load(&root);
+    for problem in problems {
+        log::error!("{problem}; this policy is not in force");
+    }
+    let (signals, sender) = UnixStream::pair().map_err(Failure::new)?;
+    signals.set_nonblocking(true).map_err(Failure::new)?;
+    catch_signals(&sender).map_err(|e| Failure::new(format_args!("cannot catch signals: {e}")))?;
+    let journal = journal::Journal::new(&root).map_err(|e| {
+        Failure::new(format_args!("cannot connect to journald: {e}; is systemd-journald.socket active?"))
+    })?;
+    let (kernel, rings) = Kernel::load(&settings)
+        .map_err(|e| Failure { message: format!("{e}; BPF may be restricted on this machine"), status: EXIT_MACHINE })?;
+    let probes = Probes::new(tracefs, settings.maxactive).map_err(Failure::new)?;
+    let mut auditor = Auditor::new(kernel, probes, &settings, root.join(machine::HIERARCHY));
+    if let Err(refusal) = auditor.set_policies(&policies) {
+        // What was attached so far must not stay.
+        let stopped = auditor.stop();
+        let more = stopped.err().map(|e| format!("; and probes may be left: {e}")).unwrap_or_default();
+        return Err(Failure::new(format_args!("cannot watch what the policies say: {refusal}{more}")));
+    }
+    let (mailbox, requests, wake) = Mailbox::new().map_err(Failure::new)?;
+    let (notices, bus_notices) = futures_channel::mpsc::unbounded();
+    let (bus_alive, bus_ended) = mpsc::channel();
+    thread::spawn(move || {
+        bus::run(mailbox, bus_notices);
+        // Dropped at the end of the thread: that is the message.
+        drop::<mpsc::Sender<()>>(bus_alive);
+    });
+    Ok(Service {
+        auditor,
+        pump: Pump::new(rings, journal),
+        requests,
+        wake,
+        notices,
+        bus_ended,
+        signals,
+        root,
+        flush_interval: settings.flush_interval,
+    })
+}
+
+/// Each signal puts its number into the stream.
+fn catch_signals(sender: &UnixStream) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    let mut sender = sender.try_clone()?;
+    thread::spawn(move || {
+        for signal in signals.forever() {
+            let number = u8::try_from(signal).unwrap_or_default();
+            if sender.write_all(&[number]).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,335 @@
+//! From a decoded record to a journal entry. Pure.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::constants::{ErrorName, OpenFlags, abi_name, syscall_name};
+use crate::decode::{Body, Record, Strings, Text};
+use crate::event::{Description, Event};
+use crate::fields::{Entries, Readable, name};
+use crate::names::RECORD_IDENTIFIER;
+use crate::skel::types;
+
+/// To whom an event belongs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Attribution<'a> {
+    /// Unit; empty if it is not known.
+    pub unit: &'a str,
+    /// Its slice; empty if it is not known.
+    pub slice: &'a str,
+    /// Path of the control group; empty if it is not known.
+    pub control_group: &'a str,
+    /// Names of the policies that ask for the event; `run-time` for a watch made on the bus.
+    pub policies: &'a [&'a str],
+    /// Show the entry among those of the unit.
+    pub unit_log: bool,
+}
+
+/// `loginuid` and `sessionid` that were never set.
+const UNSET: u32 = u32::MAX;
+const AF_INET6: u32 = 10;
+
+/// Adds the entry of one record.
+pub fn render(record: &Record<'_>, to: &Attribution<'_>, seq: u64, out: &mut Entries) {
+    let event = match record.body {
+        Body::Open(_) => Event::Open,
+        Body::Exec(_) => Event::Exec,
+        Body::TcpConnect(_) => Event::TcpConnect,
+    };
+    let result = Outcome::of(&record.header);
+    begin(event.describe(), if result.failed() { 5 } else { 6 }, seq, out);
+    attribute(to, out);
+    process(&record.header, &record.strings, out);
+    result.add(out);
+    match record.body {
+        Body::Open(open) => add_open(&open, record, result, out),
+        Body::Exec(exec) => add_exec(&exec, record, result, out),
+        Body::TcpConnect(connect) => add_connect(&connect, record, result, out),
+    }
+    out.end();
+}
+
+fn begin(event: &Description, priority: u8, seq: u64, out: &mut Entries) {
+    let Description { name: event_name, message_id, event: _, group: _, since: _ } = event;
+    out.text(name::SYSLOG_IDENTIFIER, RECORD_IDENTIFIER);
+    out.text(name::MESSAGE_ID, message_id);
+    out.text(name::PRIORITY, priority);
+    out.text(name::TRACELEFT_EVENT, event_name);
+    out.text(name::TRACELEFT_SEQ, seq);
+}
+
+/// Adds unit, slice, control group and policies, as far as they are known.
+pub fn attribute(to: &Attribution<'_>, out: &mut Entries) {
+    let Attribution { unit, slice, control_group, policies, unit_log } = to;
+    if !unit.is_empty() {
+        out.bytes(name::TRACELEFT_UNIT, unit.as_bytes());
+        if *unit_log {
+            out.bytes(name::OBJECT_SYSTEMD_UNIT, unit.as_bytes());
+        }
+    }
+    if !slice.is_empty() {
+        out.bytes(name::TRACELEFT_SLICE, slice.as_bytes());
+    }
+    if !control_group.is_empty() {
+        out.bytes(name::TRACELEFT_CGROUP, control_group.as_bytes());
+    }
+    for policy in *policies {
+        out.bytes(name::TRACELEFT_POLICY, policy.as_bytes());
+    }
+}
+
+fn until_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|b| *b == 0).next().unwrap_or_default()
+}
+
+fn process(header: &types::record_header, strings: &Strings<'_>, out: &mut Entries) {
+    let types::record_header {
+        kind: _,
+        flags: _,
+        timestamp,
+        cgroup_id: _,
+        target: _,
+        pid,
+        tid,
+        ppid,
+        uid,
+        gid,
+        auid,
+        session,
+        mnt_ns,
+        syscall,
+        abi,
+        result: _,
+        comm,
+        invocation,
+        string_offset: _,
+        string_length: _,
+        string_state: _,
+        reserved: _,
+    } = *header;
+    out.text(name::TRACELEFT_TIMESTAMP, timestamp);
+    let invocation = until_nul(&invocation);
+    if !invocation.is_empty() {
+        out.bytes(name::TRACELEFT_INVOCATION_ID, invocation);
+    }
+    out.text(name::TRACELEFT_PID, pid);
+    out.text(name::TRACELEFT_TID, tid);
+    out.text(name::TRACELEFT_PPID, ppid);
+    out.text(name::TRACELEFT_UID, uid);
+    out.text(name::TRACELEFT_GID, gid);
+    if auid != UNSET {
+        out.text(name::TRACELEFT_AUID, auid);
+    }
+    if session != UNSET {
+        out.text(name::TRACELEFT_SESSION, session);
+    }
+    out.bytes(name::TRACELEFT_COMM, until_nul(&comm));
+    out.text(name::TRACELEFT_MNT_NS, mnt_ns);
+    if let Some(call) = syscall_name(abi, syscall) {
+        out.text(name::TRACELEFT_SYSCALL, call);
+    }
+    out.text(name::TRACELEFT_ABI, abi_name(abi));
+    add_string(name::TRACELEFT_EXE, strings.exe, out);
+}
+
+fn add_string(name: &str, text: Option<Text<'_>>, out: &mut Entries) {
+    if let Some(Text { bytes, truncated, deleted: _, unreachable: _, anonymous: _ }) = text {
+        out.bytes(name, bytes);
+        if truncated {
+            out.text(name::TRACELEFT_TRUNCATED, name);
+        }
+    }
+}
+
+/// What is known of the result.
+#[derive(Clone, Copy, Debug)]
+struct Outcome(Option<i32>);
+
+impl Outcome {
+    fn of(header: &types::record_header) -> Self {
+        let missed = header.flags & types::record_flags::RECORD_RESULT_MISSED.0 != 0;
+        Self((!missed).then_some(header.result))
+    }
+
+    fn failed(self) -> bool {
+        self.0.is_some_and(|r| r < 0)
+    }
+
+    fn add(self, out: &mut Entries) {
+        match self.0 {
+            Some(result) => {
+                out.text(name::TRACELEFT_RESULT, result);
+                if result < 0 {
+                    out.text(name::TRACELEFT_ERRNO, ErrorName(result));
+                }
+            }
+            None => out.text(name::TRACELEFT_RESULT_MISSED, 1),
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(result) if result < 0 => write!(f, "{}", ErrorName(result)),
+            Some(result) => write!(f, "{result}"),
+            None => f.write_str("result missed"),
+        }
+    }
+}
+
+/// The line that `journalctl` shows: who did what to what, and what came of it.
+fn message(record: &Record<'_>, what: impl fmt::Display, result: Outcome, out: &mut Entries) {
+    let comm = Readable(until_nul(&record.header.comm));
+    out.text(name::MESSAGE, format_args!("{comm}[{}]: {what} = {result}", record.header.pid));
+}
+
+/// The resolved path where there is one; of a call that failed, as far as it can be told from what it passed.
+fn path<'a>(strings: &Strings<'a>, buffer: &'a mut Vec<u8>) -> Option<Text<'a>> {
+    if let Some(path) = strings.path {
+        return Some(path);
+    }
+    let arg = strings.path_arg?;
+    if arg.bytes.starts_with(b"/") {
+        return Some(arg);
+    }
+    let base = strings.base?;
+    buffer.extend_from_slice(base.bytes);
+    if !arg.bytes.is_empty() {
+        if base.bytes != b"/" {
+            buffer.push(b'/');
+        }
+        buffer.extend_from_slice(arg.bytes);
+    }
+    Some(Text { bytes: buffer, truncated: base.truncated || arg.truncated, ..base })
+}
+
+fn add_path(path: Option<Text<'_>>, arg: Option<Text<'_>>, out: &mut Entries) {
+    add_string(name::TRACELEFT_PATH, path, out);
+    add_string(name::TRACELEFT_PATH_ARG, arg, out);
+    if let Some(Text { bytes: _, truncated: _, deleted, unreachable, anonymous }) = path {
+        for (set, state) in [(deleted, "deleted"), (unreachable, "unreachable"), (anonymous, "anonymous")] {
+            if set {
+                out.text(name::TRACELEFT_PATH_STATE, state);
+            }
+        }
+    }
+}
+
+fn add_file(file: types::file_identity, out: &mut Entries) {
+    let types::file_identity { inode, major, minor } = file;
+    if inode != 0 {
+        out.text(name::TRACELEFT_DEV, format_args!("{major}:{minor}"));
+        out.text(name::TRACELEFT_INODE, inode);
+    }
+}
+
+fn add_open(open: &types::open_record, record: &Record<'_>, result: Outcome, out: &mut Entries) {
+    let types::open_record { header, file, flags, mode } = *open;
+    let flags = OpenFlags(flags);
+    let mut buffer = Vec::new();
+    let path = path(&record.strings, &mut buffer);
+    add_path(path, record.strings.path_arg, out);
+    add_file(file, out);
+    if let Some(fd) = result.0.filter(|r| *r >= 0 && header.flags & types::record_flags::RECORD_NO_FD.0 == 0) {
+        out.text(name::TRACELEFT_FD, fd);
+    }
+    out.text(name::TRACELEFT_FLAGS, flags);
+    if flags.creates() {
+        out.text(name::TRACELEFT_MODE, format_args!("0{mode:03o}"));
+    }
+    let shown = Readable(path.or(record.strings.path_arg).unwrap_or_default().bytes);
+    message(record, format_args!("open {shown} {flags}"), result, out);
+}
+
+fn add_exec(exec: &types::exec_record, record: &Record<'_>, result: Outcome, out: &mut Entries) {
+    let types::exec_record { header, file, argc, reserved: _ } = *exec;
+    let mut strings = record.strings;
+    if header.flags & types::record_flags::RECORD_FD_PATH.0 != 0 {
+        strings.path_arg = strings.path_arg.map(|arg| Text { bytes: after_fd_path(arg.bytes), ..arg });
+    }
+    let mut buffer = Vec::new();
+    let path = path(&strings, &mut buffer);
+    add_path(path, strings.path_arg, out);
+    add_file(file, out);
+    // What binfmt_misc or a script's first line names; the path itself where the kernel goes by a descriptor.
+    let interpreter = strings.interpreter.filter(|i| Some(i.bytes) != record.strings.path_arg.map(|a| a.bytes));
+    add_string(name::TRACELEFT_INTERPRETER, interpreter, out);
+    let mut arguments = Vec::new();
+    if let Some(argv) = strings.argv {
+        arguments = quote(argv.bytes);
+        add_string(name::TRACELEFT_ARGV, Some(Text { bytes: &arguments, ..argv }), out);
+    }
+    out.text(name::TRACELEFT_ARGC, argc);
+    let shown = Readable(path.or(strings.path_arg).unwrap_or_default().bytes);
+    let interpreter = Readable(interpreter.unwrap_or_default().bytes);
+    let by = if interpreter.0.is_empty() { "" } else { " by " };
+    message(record, format_args!("exec {shown}{by}{interpreter} [{}]", Readable(&arguments)), result, out);
+}
+
+/// What a program passed to execveat: the kernel puts "/dev/fd/N" before it, and "/" if it is not empty.
+fn after_fd_path(path: &[u8]) -> &[u8] {
+    let rest = path.strip_prefix(b"/dev/fd/").unwrap_or(path);
+    let rest = rest.trim_ascii_start();
+    let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+    let rest = &rest[digits..];
+    rest.strip_prefix(b"/").unwrap_or(rest)
+}
+
+/// Arguments as a shell would take them: joined by spaces, quoted where one needs it.
+fn quote(argv: &[u8]) -> Vec<u8> {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"%+,-./:=@_".contains(b) || !b.is_ascii();
+    let mut quoted = Vec::with_capacity(argv.len());
+    let argv = argv.strip_suffix(b"\0").unwrap_or(argv);
+    for (i, argument) in argv.split(|b| *b == 0).enumerate() {
+        if i > 0 {
+            quoted.push(b' ');
+        }
+        if !argument.is_empty() && argument.iter().all(plain) {
+            quoted.extend_from_slice(argument);
+            continue;
+        }
+        quoted.push(b'\'');
+        for &byte in argument {
+            match byte {
+                b'\'' => quoted.extend_from_slice(b"'\\''"),
+                _ => quoted.push(byte),
+            }
+        }
+        quoted.push(b'\'');
+    }
+    quoted
+}
+
+fn address(family: u32, bytes: [u8; 16]) -> IpAddr {
+    if family == AF_INET6 {
+        Ipv6Addr::from(bytes).to_canonical()
+    } else {
+        Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]).into()
+    }
+}
+
+fn add_connect(connect: &types::tcp_connect_record, record: &Record<'_>, result: Outcome, out: &mut Entries) {
+    let types::tcp_connect_record {
+        header,
+        source,
+        destination,
+        source_port,
+        destination_port,
+        family,
+        net_ns,
+        reserved: _,
+    } = *connect;
+    let destination = address(family, destination);
+    out.text(name::TRACELEFT_FAMILY, if family == AF_INET6 { "inet6" } else { "inet" });
+    out.text(name::TRACELEFT_SADDR, address(family, source));
+    out.text(name::TRACELEFT_SPORT, source_port);
+    out.text(name::TRACELEFT_DADDR, destination);
+    out.text(name::TRACELEFT_DPORT, destination_port);
+    out.text(name::TRACELEFT_NET_NS, net_ns);
+    if header.flags & types::record_flags::RECORD_ASYNC.0 != 0 {
+        out.text(name::TRACELEFT_ASYNC, 1);
+    }
+    let to = std::net::SocketAddr::new(destination, destination_port);
+    message(record, format_args!("tcp-connect {to}"), result, out);
+}

@@ -1,0 +1,170 @@
+//! Reading a BPF ring buffer in place.
+//!
+//! libbpf's reader gives each record back to the kernel as soon as its callback returns. Ours keeps a record
+//! in the ring until it is told that the record has been sent, so that what journald has not taken is still
+//! there after a crash, and so that records go out in batches without being copied.
+//!
+//! The layout is the kernel's, `kernel/bpf/ringbuf.c`: a page with the consumer's position, a page with the
+//! producer's, and the data, mapped twice in a row so that no record is ever split.
+//!
+//! One of the two modules with `unsafe`.
+#![allow(unsafe_code)]
+
+use std::ffi::c_void;
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::fd::AsFd;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::unistd::{SysconfVar, sysconf};
+
+const BUSY_BIT: u32 = 1 << 31;
+const DISCARD_BIT: u32 = 1 << 30;
+const HEADER_SIZE: usize = 8;
+
+/// A mapping that ends with its owner.
+#[derive(Debug)]
+struct Mapping {
+    address: NonNull<c_void>,
+    length: usize,
+}
+
+impl Mapping {
+    fn new(map: impl AsFd, length: usize, protection: ProtFlags, offset: usize) -> io::Result<Self> {
+        let size = NonZeroUsize::new(length).ok_or(io::ErrorKind::InvalidInput)?;
+        let offset = i64::try_from(offset).map_err(io::Error::other)?;
+        // SAFETY: a new mapping at an address of the kernel's choice.
+        let address = unsafe { mmap(None, size, protection, MapFlags::MAP_SHARED, map, offset)? };
+        Ok(Self { address, length })
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new`, and nothing borrowed from it outlives its owner.
+        let _ = unsafe { munmap(self.address, self.length) };
+    }
+}
+
+/// The consumer's end of a ring buffer.
+#[derive(Debug)]
+pub struct Ring {
+    consumer: Mapping,
+    producer: Mapping,
+    page: usize,
+    mask: u64,
+}
+
+// SAFETY: the mappings are plain shared memory, reached through atomics.
+unsafe impl Send for Ring {}
+
+/// A record in the ring.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Its bytes.
+    pub data: &'a [u8],
+    /// The position to release when it is done with.
+    pub end: u64,
+}
+
+impl Ring {
+    /// Maps the ring of a map of type `BPF_MAP_TYPE_RINGBUF` with this many bytes.
+    pub fn new(map: impl AsFd, size: u32) -> io::Result<Self> {
+        let page = sysconf(SysconfVar::PAGE_SIZE)?.and_then(|p| usize::try_from(p).ok()).unwrap_or(4096);
+        let data = usize::try_from(size).map_err(io::Error::other)?;
+        let consumer = Mapping::new(&map, page, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, 0)?;
+        let producer = Mapping::new(&map, page + 2 * data, ProtFlags::PROT_READ, page)?;
+        Ok(Self { consumer, producer, page, mask: u64::from(size) - 1 })
+    }
+
+    fn consumer(&self) -> &AtomicU64 {
+        // SAFETY: the page begins with the position, aligned, and lives as long as `self`.
+        unsafe { self.consumer.address.cast().as_ref() }
+    }
+
+    /// Position up to which records are released.
+    pub fn consumed(&self) -> u64 {
+        self.consumer().load(Ordering::Relaxed)
+    }
+
+    /// Position up to which records have been written or are being written.
+    pub fn produced(&self) -> u64 {
+        // SAFETY: as for the consumer's; the kernel alone writes to it.
+        let position: &AtomicU64 = unsafe { self.producer.address.cast().as_ref() };
+        position.load(Ordering::Acquire)
+    }
+
+    /// Gives everything before this position back to the kernel.
+    pub fn release(&mut self, position: u64) {
+        self.consumer().store(position, Ordering::Release);
+    }
+
+    /// The records from this position on, as far as they are complete.
+    pub fn records(&self, from: u64) -> Records<'_> {
+        Records { ring: self, position: from, produced: self.produced() }
+    }
+}
+
+/// See [`Ring::records`].
+#[derive(Debug)]
+pub struct Records<'a> {
+    ring: &'a Ring,
+    position: u64,
+    produced: u64,
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Record<'a>;
+
+    fn next(&mut self) -> Option<Record<'a>> {
+        while self.position < self.produced {
+            let offset = usize::try_from(self.position & self.ring.mask).ok()?;
+            // SAFETY: `offset` is below the size of the data, which is mapped behind one page; records begin
+            // at multiples of 8.
+            let record = unsafe { self.ring.producer.address.cast::<u8>().add(self.ring.page + offset) };
+            // SAFETY: as above; a record begins with its length.
+            let header = unsafe { record.cast::<AtomicU32>().as_ref() }.load(Ordering::Acquire);
+            if header & BUSY_BIT != 0 {
+                return None;
+            }
+            let length = usize::try_from(header & !DISCARD_BIT).ok()?;
+            self.position += (HEADER_SIZE + length).next_multiple_of(8) as u64;
+            if header & DISCARD_BIT == 0 {
+                // SAFETY: the kernel wrote `length` bytes here, no more than the data has, and leaves them
+                // alone until they are released, for which `&mut Ring` is needed. The second mapping of the
+                // data makes them contiguous.
+                let data = unsafe { std::slice::from_raw_parts(record.add(HEADER_SIZE).as_ptr(), length) };
+                return Some(Record { data, end: self.position });
+            }
+        }
+        None
+    }
+}
+
+/// A number in the object's memory that both sides write.
+#[derive(Debug)]
+pub struct SharedFlag(NonNull<AtomicU64>);
+
+impl SharedFlag {
+    /// Takes over a member of the object's `.bss`, which is mapped for as long as the process lives.
+    pub fn new(member: &'static mut u64) -> Self {
+        Self(NonNull::from(member).cast())
+    }
+
+    fn atomic(&self) -> &AtomicU64 {
+        // SAFETY: from a static borrow that was given up; an AtomicU64 has the layout of a u64.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// True if it is set.
+    pub fn is_set(&self) -> bool {
+        self.atomic().load(Ordering::SeqCst) != 0
+    }
+
+    /// Sets or clears it.
+    pub fn set(&self, value: bool) {
+        self.atomic().store(u64::from(value), Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,431 @@
+//! The event loop: everything that the daemon does after its beginning, on one thread.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use futures_channel::mpsc::UnboundedSender;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::EventFd;
+use nix::time::{ClockId, clock_gettime};
+use sd_notify::NotifyState;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::auditor::Auditor;
+use crate::control::{self, Origin, Refusal, Reply, Request};
+use crate::journal;
+use crate::notice::{CallerDetails, Notice};
+use crate::policy;
+use crate::pump::{Progress, Pump, RUN_TIME};
+
+/// How often the ledger is looked at for losses while records come.
+const LEDGER_INTERVAL: Duration = Duration::from_secs(1);
+/// Batches sent before other work has its turn.
+const BATCHES_IN_A_ROW: usize = 16;
+/// How long the end waits for journald to take what is in the ring.
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+/// How long the end waits for the bus side.
+const BUS_END: Duration = Duration::from_secs(1);
+/// Wait before journald's socket is tried again.
+const JOURNAL_RETRY: Duration = Duration::from_millis(100);
+
+/// What woke the loop; the data of its epoll events.
+const RECORDS: u64 = 0;
+const OTHERS: u64 = 1;
+
+/// How the reader of the ring waits.
+///
+/// Waking it for every record would cost more than the record. So while records come it looks every flush
+/// interval; when none came in two of them it asks to be woken and waits. The interval between asking and
+/// waiting is for a program that was just sending and had not seen the question yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    Looking,
+    Closing,
+    Asleep,
+}
+
+/// Why the daemon ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was told to.
+    Stopped,
+    /// It could not begin or go on.
+    Failed(String),
+}
+
+/// The parts of the loop.
+#[derive(Debug)]
+pub struct Service {
+    /// What is watched.
+    pub auditor: Auditor,
+    /// The way into the journal.
+    pub pump: Pump,
+    /// What the bus side asks.
+    pub requests: Receiver<Request>,
+    /// Readable when a request waits.
+    pub wake: Arc<EventFd>,
+    /// What the bus side is told.
+    pub notices: UnboundedSender<control::Notice>,
+    /// Disconnected when the bus side has ended.
+    pub bus_ended: Receiver<()>,
+    /// Readable when a signal came: its number is in it.
+    pub signals: UnixStream,
+    /// The root directory.
+    pub root: PathBuf,
+    /// The longest time that a record waits in the ring.
+    pub flush_interval: Duration,
+}
+
+/// What the loop remembers from turn to turn.
+#[derive(Debug)]
+struct Turn {
+    reader: Reader,
+    blocked: bool,
+    ready: bool,
+    stop: Option<End>,
+    flushes: Vec<(u64, Reply<()>)>,
+    reloads: Vec<Reply<Result<(), Refusal>>>,
+    ledger_read: Instant,
+    ledger_read_at: u64,
+}
+
+impl Service {
+    /// Runs until it is told to stop, or cannot go on.
+    pub fn run(mut self) -> End {
+        let watchdog = sd_notify::watchdog_enabled().map(|d| d / 2);
+        let epoll = match self.epoll() {
+            Ok(epoll) => epoll,
+            Err(error) => return End::Failed(format!("cannot wait for events: {error}")),
+        };
+        let mut turn = Turn {
+            reader: Reader::Looking,
+            blocked: false,
+            ready: false,
+            stop: None,
+            flushes: Vec::new(),
+            reloads: Vec::new(),
+            ledger_read: Instant::now(),
+            ledger_read_at: boot_time(),
+        };
+        let mut fed = Instant::now();
+        self.resolve();
+        loop {
+            if watchdog.is_some_and(|w| fed.elapsed() >= w / 2) {
+                notify(&[NotifyState::Watchdog]);
+                fed = Instant::now();
+            }
+            let timeout = match turn.reader {
+                _ if turn.blocked => Some(self.flush_interval.max(JOURNAL_RETRY)),
+                Reader::Looking | Reader::Closing => Some(self.flush_interval),
+                Reader::Asleep => None,
+            };
+            let timeout = [timeout, watchdog.map(|w| w / 2)].into_iter().flatten().min();
+            let timeout = timeout.map_or(EpollTimeout::NONE, |t| EpollTimeout::try_from(t).unwrap_or(EpollTimeout::NONE));
+            let mut events = [EpollEvent::empty(); 8];
+            if let Err(error) = epoll.wait(&mut events, timeout)
+                && error != nix::errno::Errno::EINTR
+            {
+                return End::Failed(format!("cannot wait for events: {error}"));
+            }
+            self.handle_signals(&mut turn);
+            self.handle_requests(&mut turn);
+            self.send_records(&mut turn, &epoll);
+            self.answer_flushes(&mut turn);
+            if let Some(end) = turn.stop.take() {
+                self.finish(&mut turn);
+                return end;
+            }
+        }
+    }
+
+    fn epoll(&self) -> nix::Result<Epoll> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let [records, groups] = self.auditor.ring_descriptors();
+        // Edge: the descriptor is readable whenever a record is in the ring, but the loop is to be woken only
+        // when the kernel side says so.
+        epoll.add(records, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, RECORDS))?;
+        let others: [BorrowedFd<'_>; 3] = [groups, self.wake.as_fd(), self.signals.as_fd()];
+        for fd in others {
+            epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, OTHERS))?;
+        }
+        Ok(epoll)
+    }
+
+    /// Asks the bus side to serve and resolve all watches.
+    fn resolve(&self) {
+        let list = self.auditor.watches().iter().map(|(id, w)| (*id, w.target.clone())).collect();
+        // The bus side ends only after the loop.
+        let _ = self.notices.unbounded_send(control::Notice::Resolve(list));
+    }
+
+    fn handle_signals(&mut self, turn: &mut Turn) {
+        use std::io::Read;
+        let mut numbers = [0; 16];
+        while let Ok(n @ 1..) = self.signals.read(&mut numbers) {
+            for number in &numbers[..n] {
+                match i32::from(*number) {
+                    SIGHUP => {
+                        if let Err(refusal) = self.reload() {
+                            log::error!("Policies were not reloaded, those in force stay:\n{refusal}");
+                        }
+                    }
+                    SIGTERM | SIGINT => turn.stop = Some(End::Stopped),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Reads the policies again; one mistake, and nothing changes.
+    fn reload(&mut self) -> Result<(), Refusal> {
+        let (policies, problems) = policy::load(&self.root);
+        if !problems.is_empty() {
+            let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            return Err(Refusal::InvalidPolicy(lines.join("\n")));
+        }
+        self.auditor.set_policies(&policies)?;
+        self.resolve();
+        self.tell_status();
+        log::info!("Policies reloaded: {}.", self.summary());
+        Ok(())
+    }
+
+    fn summary(&self) -> String {
+        let count = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
+        let watches = count(self.auditor.watches().len(), "watch", "watches");
+        format!("{watches}, {}", count(self.auditor.probe_count(), "probe", "probes"))
+    }
+
+    fn tell_status(&self) {
+        notify(&[NotifyState::Status(&format!("Auditing: {}", self.summary()))]);
+    }
+
+    fn handle_requests(&mut self, turn: &mut Turn) {
+        let _ = self.wake.read();
+        loop {
+            match self.requests.try_recv() {
+                Ok(request) => self.handle_request(request, turn),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => {
+                    turn.stop.get_or_insert(End::Failed("the bus side has ended".to_owned()));
+                    return;
+                }
+            }
+        }
+    }
+
+    // An answer that nobody waits for any more is no error: the caller has gone.
+    fn handle_request(&mut self, request: Request, turn: &mut Turn) {
+        match request {
+            Request::AddWatch { target, events, resolution, caller, reply } => {
+                let added = self.auditor.add(target.clone(), events, resolution);
+                if let Ok(id) = added {
+                    self.tell_watch(true, id, target.to_string(), events, caller);
+                }
+                let _ = reply.send(added);
+            }
+            Request::RemoveWatch { id, caller, reply } => {
+                let removed = self.auditor.remove(id).map(|watch| {
+                    self.tell_watch(false, id, watch.target.to_string(), watch.events, caller);
+                });
+                let _ = reply.send(removed);
+            }
+            Request::Reload { reply } => match self.reload() {
+                // Answered when systemd has been asked about what is new.
+                Ok(()) => turn.reloads.push(reply),
+                Err(refusal) => {
+                    log::error!("Policies were not reloaded, those in force stay:\n{refusal}");
+                    let _ = reply.send(Err(refusal));
+                }
+            },
+            Request::Flush { reply } => turn.flushes.push((self.pump.produced(), reply)),
+            Request::Status { reply } => {
+                let _ = reply.send(self.auditor.status());
+            }
+            Request::Watches { reply } => {
+                let ids: Vec<_> = self.auditor.watches().keys().copied().collect();
+                let _ = reply.send(ids.into_iter().filter_map(|id| self.auditor.watch_status(id)).collect());
+            }
+            Request::Watch { id, reply } => {
+                let _ = reply.send(self.auditor.watch_status(id));
+            }
+            Request::Resolved(resolutions) => self.take_resolutions(resolutions, turn),
+            Request::Fatal(message) => turn.stop = Some(End::Failed(message)),
+        }
+    }
+
+    fn take_resolutions(&mut self, resolutions: Vec<(control::WatchId, control::Resolution)>, turn: &mut Turn) {
+        let all = self.auditor.watches().keys().all(|id| resolutions.iter().any(|(r, _)| r == id));
+        if let Err(refusal) = self.auditor.resolved(resolutions) {
+            log::error!("Some units are not watched: {refusal}");
+        }
+        if all {
+            for reply in turn.reloads.drain(..) {
+                let _ = reply.send(Ok(()));
+            }
+            if !turn.ready {
+                turn.ready = true;
+                notify(&[NotifyState::Ready]);
+                log::info!("Auditing: {}.", self.summary());
+            }
+            self.tell_status();
+        }
+    }
+
+    fn tell_watch(
+        &mut self,
+        added: bool,
+        id: control::WatchId,
+        unit: String,
+        events: crate::event::EventSet,
+        caller: control::Caller,
+    ) {
+        let caller = CallerDetails::of(&self.root, caller);
+        self.pump.tell(Notice::Watch { added, id, unit, events, caller });
+        self.tell_status();
+    }
+
+    /// Sends what is in the ring, and decides how to wait for more.
+    fn send_records(&mut self, turn: &mut Turn, epoll: &Epoll) {
+        let mut any = false;
+        turn.blocked = false;
+        for refusal in self.pump.read_group_news(&mut self.auditor) {
+            log::error!("{refusal}");
+        }
+        for _ in 0..BATCHES_IN_A_ROW {
+            match self.pump.run(&mut self.auditor) {
+                Progress::Idle => break,
+                Progress::Sent => any = true,
+                Progress::Blocked => {
+                    turn.blocked = true;
+                    // Told once when journald takes more; the retry of the loop is there for a socket that is gone.
+                    let event = EpollEvent::new(EpollFlags::EPOLLOUT | EpollFlags::EPOLLONESHOT, OTHERS);
+                    let mut again = event;
+                    let added = epoll.add(self.pump.socket(), event);
+                    if added == Err(nix::errno::Errno::EEXIST) {
+                        let _ = epoll.modify(self.pump.socket(), &mut again);
+                    }
+                    break;
+                }
+                Progress::Away => {
+                    turn.blocked = true;
+                    // Tried again every time until journald is back; the ring holds the records, the kernel
+                    // counts what it has no room for.
+                    let _ = self.pump.reconnect();
+                    break;
+                }
+            }
+            for refusal in self.pump.read_group_news(&mut self.auditor) {
+                log::error!("{refusal}");
+            }
+        }
+        if turn.ledger_read.elapsed() >= LEDGER_INTERVAL && (any || turn.reader != Reader::Asleep) {
+            self.tell_losses(turn);
+        }
+        turn.reader = match turn.reader {
+            _ if any || turn.blocked => Reader::Looking,
+            Reader::Looking => {
+                self.tell_losses(turn);
+                Reader::Closing
+            }
+            Reader::Closing | Reader::Asleep if !self.pump.is_sleeping() => Reader::Looking,
+            Reader::Closing | Reader::Asleep => Reader::Asleep,
+        };
+        self.pump.set_sleeping(turn.reader != Reader::Looking);
+    }
+
+    /// Records of what has been lost since the last look.
+    fn tell_losses(&mut self, turn: &mut Turn) {
+        let now = boot_time();
+        for untold in self.auditor.untold() {
+            let mut units = Vec::new();
+            let mut policies = Vec::new();
+            for watch in self.auditor.ledger.set(untold.target).iter().filter_map(|id| self.auditor.watches().get(id)) {
+                if !watch.events.contains(untold.event) {
+                    continue;
+                }
+                units.push(watch.name());
+                policies.push(match &watch.origin {
+                    Origin::Policy(name) => name.clone(),
+                    Origin::RunTime => RUN_TIME.to_owned(),
+                });
+            }
+            units.dedup();
+            policies.dedup();
+            let unit = if let [unit] = units.as_slice() { unit.clone() } else { String::new() };
+            self.pump.tell(Notice::Lost { untold, unit, policies, span: (turn.ledger_read_at, now) });
+        }
+        turn.ledger_read = Instant::now();
+        turn.ledger_read_at = now;
+    }
+
+    /// Answers those that wait for the journal to have what was in the ring when they asked.
+    fn answer_flushes(&mut self, turn: &mut Turn) {
+        let consumed = self.pump.consumed();
+        if !turn.flushes.iter().any(|(position, _)| *position <= consumed) {
+            return;
+        }
+        let (done, waiting) = turn.flushes.drain(..).partition(|(position, _)| *position <= consumed);
+        turn.flushes = waiting;
+        let done: Vec<(u64, Reply<()>)> = done;
+        // journald may take its time, or be stopped: nobody else waits for that.
+        thread::spawn(move || {
+            if let Err(error) = journal::synchronize() {
+                log::warn!("journald did not confirm that it wrote what it was sent: {error}");
+            }
+            for (_, reply) in done {
+                let _ = reply.send(());
+            }
+        });
+    }
+
+    /// Ends auditing, then sends what is left.
+    fn finish(&mut self, turn: &mut Turn) {
+        notify(&[NotifyState::Stopping]);
+        if let Err(error) = self.auditor.stop() {
+            log::error!("Probes may be left in the kernel: {error}");
+        }
+        let begin = Instant::now();
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC);
+        while let Ok(epoll) = &epoll
+            && begin.elapsed() < DRAIN_TIME
+        {
+            self.send_records(turn, epoll);
+            if self.pump.is_drained() {
+                self.tell_losses(turn);
+                if self.pump.is_drained() {
+                    break;
+                }
+            } else if turn.blocked {
+                let _ = epoll.wait(&mut [EpollEvent::empty()], EpollTimeout::from(100u8));
+            }
+        }
+        if !self.pump.is_drained() {
+            log::error!("journald did not take the last records in {} s: they are lost.", DRAIN_TIME.as_secs());
+        }
+        let _ = self.notices.unbounded_send(control::Notice::Stop);
+        // The bus side may be waiting for an answer; a frozen bus does not hold up the end.
+        while let Ok(request) = self.requests.try_recv() {
+            drop(request);
+        }
+        let _ = self.bus_ended.recv_timeout(BUS_END);
+    }
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    // Without a service manager there is nobody to tell, which is fine.
+    let _ = sd_notify::notify(states);
+}
+
+/// ns since boot, suspension included: the clock of the records.
+fn boot_time() -> u64 {
+    clock_gettime(ClockId::CLOCK_BOOTTIME)
+        .ok()
+        .and_then(|t| u64::try_from(Duration::from(t).as_nanos()).ok())
+        .unwrap_or_default()
+}

@@ -1,0 +1,298 @@
+"""What the tests share: commands, units, the journal, the bus and the ledger.
+
+The journal is read with journalctl and the bus with busctl, as an operator would.
+"""
+
+import json
+import os
+import re
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+PROGRAMS = Path("/root/programs")
+POLICIES = Path("/etc/traceleft/policy.d")
+SETTINGS = Path("/etc/traceleft/traceleftd.toml")
+TRACEFS = Path("/sys/kernel/tracing")
+SCRATCH = Path("/var/tmp/traceleft-tests")
+
+SERVICE = "traceleftd.service"
+BUS_NAME = "org.traceleft1"
+MANAGER = "/org/traceleft1"
+ERROR = "org.traceleft1.Error."
+
+
+def run(*command, check=True, timeout=120, **options):
+    """Runs a command; its output is in the error if it fails."""
+    done = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, errors="surrogateescape", timeout=timeout, **options
+    )
+    if check and done.returncode != 0:
+        raise AssertionError(f"{command} exits with {done.returncode}\n{done.stdout}{done.stderr}")
+    return done
+
+
+def output(*command, **options):
+    return run(*command, **options).stdout
+
+
+def wait_for(condition, what, timeout=60):
+    """Waits until the condition gives something true, and returns that."""
+    deadline = time.monotonic() + timeout
+    while not (result := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout} s: {what}")
+        time.sleep(0.05)
+    return result
+
+
+# Units
+
+
+def show(unit, prop):
+    return output("systemctl", "show", "--value", "-p", prop, unit).strip()
+
+
+def write_unit(name, text):
+    """Makes a unit that lasts until the next boot. Many can be made before one daemon_reload()."""
+    path = Path("/run/systemd/system") / name
+    path.write_text(text)
+    return path
+
+
+def daemon_reload():
+    run("systemctl", "daemon-reload")
+
+
+def service_text(command, account, **properties):
+    lines = "".join(f"{key}={value}\n" for key, value in properties.items())
+    return f"[Service]\nExecStart={command}\nStandardOutput=append:{account}\nStandardError=journal\n{lines}"
+
+
+def run_service(unit, *command, fails=False, **properties):
+    """Runs a program as a transient service to its end. Returns its account."""
+    account = SCRATCH / f"{unit}.account"
+    account.unlink(missing_ok=True)
+    properties = {"StandardOutput": f"file:{account}", **properties}
+    settings = [f"--property={key}={value}" for key, value in properties.items()]
+    done = run(
+        "systemd-run", "--quiet", "--wait", "--collect", f"--unit={unit}", *settings, *command, check=False, timeout=300
+    )
+    assert fails or done.returncode == 0, f"{unit} exits with {done.returncode}: {done.stderr}{journal_text(unit)}"
+    return read_account(account)
+
+
+def read_account(path):
+    """What a program says that it did; bytes come in hexadecimal."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def journal_text(unit):
+    return output("journalctl", "--no-pager", "-q", "-u", unit, "-n", "30")
+
+
+# The journal
+
+
+def cursor():
+    text = output("journalctl", "-n", "0", "--show-cursor")
+    return re.search(r"-- cursor: (.*)", text)[1]
+
+
+def to_bytes(value):
+    """A field as journalctl's JSON has it: text, or what is no text as an array of numbers."""
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, list) and all(isinstance(n, int) for n in value):
+        return bytes(value)
+    if isinstance(value, list):
+        return [to_bytes(v) for v in value]
+    raise AssertionError(f"a field without value: {value!r}")
+
+
+class Record(dict):
+    """One journal entry: the fields of a record without their prefix, as bytes."""
+
+    def text(self, field):
+        return self[field].decode()
+
+    def number(self, field):
+        return int(self[field])
+
+    def __getattr__(self, field):
+        """record.path is the bytes of TRACELEFT_PATH; None if there is none."""
+        if field.startswith("_"):
+            raise AttributeError(field)
+        return self.get(f"TRACELEFT_{field.upper()}")
+
+
+def entries(*matches, identifier="traceleft", since=None):
+    command = ["journalctl", "-q", "-o", "json", "--all", "-t", identifier]
+    if since:
+        command.append(f"--after-cursor={since}")
+    text = output(*command, *matches)
+    return [
+        Record((key, to_bytes(value)) for key, value in json.loads(line).items()) for line in text.splitlines()
+    ]
+
+
+def records(unit=None, event=None, since=None, flushed=True, **fields):
+    """The records of a unit and event, in the order of their sequence numbers."""
+    if flushed:
+        flush()
+    fields = {"UNIT": unit, "EVENT": event, **{key.upper(): value for key, value in fields.items()}}
+    found = entries(*(f"TRACELEFT_{k}={v}" for k, v in fields.items() if v is not None), since=since)
+    return sorted(found, key=lambda record: record.number("TRACELEFT_SEQ"))
+
+
+def count_records(unit, event):
+    """How many there are, where there are too many to read whole."""
+    text = output(
+        "journalctl", "-q", "-t", "traceleft", "-o", "cat", "--output-fields=TRACELEFT_SEQ",
+        f"TRACELEFT_UNIT={unit}", f"TRACELEFT_EVENT={event}",
+    )  # fmt: skip
+    return len(text.splitlines())
+
+
+def messages(since=None):
+    """What the daemon itself says."""
+    return "\n".join(e.text("MESSAGE") for e in entries(identifier="traceleftd", since=since))
+
+
+# The bus
+
+
+class BusError(Exception):
+    """A call was refused."""
+
+
+def busctl(*words, user=None):
+    command = ["busctl", "--system", "--json=short", *words]
+    if user:
+        command = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *command]
+    # busctl prints the text of an error, without its name.
+    done = run(*command, check=False)
+    if done.returncode != 0:
+        raise BusError(done.stderr.strip())
+    return json.loads(done.stdout)["data"] if done.stdout.strip() else None
+
+
+def call(method, *words, **options):
+    return busctl("call", BUS_NAME, MANAGER, "org.traceleft1.Manager", method, *words, **options)
+
+
+def error_name(method, *words):
+    """The name of the error that a call gets."""
+    done = run(
+        "dbus-send", "--system", "--print-reply", f"--dest={BUS_NAME}", MANAGER, f"org.traceleft1.Manager.{method}", *words,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode != 0, f"{method}{words} is not refused: {done.stdout}"
+    return re.match(r"Error (\S+):", done.stderr)[1]
+
+
+def properties(path=MANAGER, interface="Manager"):
+    data = busctl(
+        "call", BUS_NAME, path, "org.freedesktop.DBus.Properties", "GetAll", "s", f"org.traceleft1.{interface}"
+    )
+    return {name: value["data"] for name, value in data[0].items()}
+
+
+def add_watch(unit, *events, **options):
+    return call("AddWatch", "sas", unit, str(len(events)), *events, **options)[0]
+
+
+def remove_watch(path):
+    call("RemoveWatch", "o", path)
+
+
+@contextmanager
+def watching(unit, *events):
+    path = add_watch(unit, *events)
+    try:
+        yield path
+    finally:
+        remove_watch(path)
+
+
+def flush():
+    call("Flush")
+
+
+def watch_properties(path):
+    return properties(path, "Watch")
+
+
+def managed_objects():
+    return busctl("call", BUS_NAME, MANAGER, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects")[0]
+
+
+def watches():
+    """All watches, by unit and policy ("" for those of the bus)."""
+    found = {}
+    for path, interfaces in managed_objects().items():
+        if "org.traceleft1.Watch" in interfaces:
+            values = {name: value["data"] for name, value in interfaces["org.traceleft1.Watch"].items()}
+            found[(values["Unit"], values["Policy"])] = sorted(values["Events"])
+    return found
+
+
+# Probes
+
+
+def definitions():
+    """Our probe definitions in tracefs."""
+    lines = (TRACEFS / "kprobe_events").read_text().splitlines()
+    return [line for line in lines if re.match(r"[pr]\d*:traceleft/", line)]
+
+
+# The daemon
+
+
+def restart_daemon():
+    run("systemctl", "reset-failed", SERVICE, check=False)
+    run("systemctl", "restart", SERVICE)
+
+
+@contextmanager
+def settings(text):
+    """Runs the daemon with other settings."""
+    before = SETTINGS.read_bytes() if SETTINGS.exists() else None
+    SETTINGS.write_text(text)
+    try:
+        restart_daemon()
+        yield
+    finally:
+        if before is None:
+            SETTINGS.unlink()
+        else:
+            SETTINGS.write_bytes(before)
+        restart_daemon()
+
+
+def write_policy(name, units, events, extra=""):
+    path = POLICIES / f"{name}.toml"
+    path.write_text(f"units = {json.dumps(units)}\nevents = {json.dumps(events)}\n{extra}")
+    return path
+
+
+@contextmanager
+def policy(name, units, events, extra=""):
+    """A policy in force."""
+    path = write_policy(name, units, events, extra)
+    try:
+        call("Reload")
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+        call("Reload")
+
+
+def make_directory(name):
+    """An empty directory for one test, that anyone may look into."""
+    path = SCRATCH / name
+    run("rm", "-rf", path)
+    path.mkdir(mode=0o755)
+    os.chmod(path, 0o755)
+    return path

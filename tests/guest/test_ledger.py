@@ -1,0 +1,108 @@
+"""The ledger: what was seen is what was recorded and what was lost, exactly."""
+
+import os
+from pathlib import Path
+
+from harness import (
+    PROGRAMS, SCRATCH, count_records, cursor, flush, make_directory, properties, records, run, run_service, settings, show,
+    wait_for, watch_properties, watching,
+)  # fmt: skip
+
+THREADS_BLOCKED = 20
+
+
+def test_a_thousand_in_a_thousand_out_of_each_of_two():
+    """Two units run the same program at the same time; each open is there once, at the right one."""
+    units = ["test-left.service", "test-right.service"]
+    directories = [make_directory("left"), make_directory("right")]
+    with watching(units[0], "open") as left, watching(units[1], "open") as right:
+        for unit, directory in zip(units, directories):
+            run("systemd-run", "--quiet", f"--unit={unit}", "--property=RemainAfterExit=yes", PROGRAMS / "flood", 1000, directory)
+        for unit in units:
+            wait_for(lambda: show(unit, "SubState") == "exited", f"the end of {unit}")  # noqa: B023
+        flush()
+        for unit, directory, watch in zip(units, directories, (left, right)):
+            assert len(list(directory.iterdir())) == 1000
+            found = records(unit, flushed=False)
+            expected = {os.fsencode(directory / str(n)) for n in range(1000)}
+            assert len(found) == 1000
+            assert {r.path for r in found} == expected
+            assert watch_properties(watch)["EventCounts"] == {"open": [1000, 1000, 0, 0]}
+    run("systemctl", "stop", *units)
+
+
+def test_the_sums_of_the_manager_go_on_when_watches_go():
+    before = properties()
+    with watching("test-sum.service", "open"):
+        run_service("test-sum.service", PROGRAMS / "flood", 10, "/etc/hostname")
+        flush()
+    after = properties()
+    assert after["Seen"] - before["Seen"] == 10
+    assert after["Seen"] == after["Recorded"] + after["Lost"]
+    assert after["Lost"] == sum(after["LostByCause"].values())
+
+
+def test_a_small_ring_loses_and_says_exactly_how_much():
+    unit, total = "test-flood.service", 20000
+    with settings('ring-size = "16K"\n'):
+        since = cursor()
+        with watching(unit, "open", "exec") as watch:
+            (account,) = run_service(unit, PROGRAMS / "flood", total, "/etc/hostname", 4)
+            assert account["opened"] == total
+            flush()
+            values = watch_properties(watch)
+            seen, recorded, lost, _ = values["EventCounts"]["open"]
+            assert seen == total
+            assert seen == recorded + lost
+            assert lost > 0 and recorded > 0
+            assert values["LostByCause"] == {"ring": values["Lost"], "state": 0, "journal": 0, "decode": 0}
+            assert count_records(unit, "open") == recorded
+
+            losses = records(unit, "lost", since=since, flushed=False)
+            for record in losses:
+                assert record.cause == b"ring"
+                assert int(record.span_begin) <= int(record.span_end)
+                assert record["PRIORITY"] == b"4"
+            of_open = [int(r.count) for r in losses if r.lost_event == b"open"]
+            assert sum(of_open) == lost
+            check_sequence(since, sum(int(r.count) for r in losses))
+
+
+def check_sequence(since, lost):
+    """Numbers grow; what is missing between the first and the last of them is what was lost."""
+    sequence = [r.number("TRACELEFT_SEQ") for r in records(since=since, flushed=False)]
+    assert len(set(sequence)) == len(sequence)
+    assert sequence[-1] - sequence[0] + 1 == len(sequence) + lost
+
+
+def test_blocked_threads_elsewhere_cost_no_record():
+    """More calls block than there are instances of a return probe, so that further returns are missed."""
+    unit = "test-missed.service"
+    fifo = SCRATCH / "fifo"
+    fifo.unlink(missing_ok=True)
+    os.mkfifo(fifo)
+    with watching(unit, "open") as watch:
+        # The probes are there now, so the calls that block from here on hold their instances.
+        run("systemd-run", "--quiet", "--unit=test-blocker", PROGRAMS / "blocker", THREADS_BLOCKED, fifo)
+        tasks = Path("/proc") / show("test-blocker.service", "MainPID") / "task"
+        try:
+            wait_for(lambda: count_blocked(tasks) == THREADS_BLOCKED, "all threads block in open")
+            script = f"{PROGRAMS}/flood 100 /etc/hostname; exec {PROGRAMS}/flood 100 /no/such/file"
+            run_service(unit, "/bin/sh", "-c", script)
+            paths = [b"/etc/hostname", b"/no/such/file"]
+            found = [r for r in records(unit) if r.path in paths or r.path_arg in paths]
+            values = watch_properties(watch)
+        finally:
+            run("systemctl", "kill", "-s", "KILL", "test-blocker.service")
+    assert [r.path_arg for r in found] == [paths[0]] * 100 + [paths[1]] * 100
+    assert all(int(r.result) >= 0 for r in found[:100])
+    for record in found[100:]:
+        assert record.errno == b"ENOENT" or (record.result_missed == b"1" and record.result is None)
+    missed = [r for r in records(unit) if r.result_missed]
+    assert values["ResultsMissed"] == len(missed)
+    assert values["Seen"] == values["Recorded"] == len(records(unit))
+
+
+def count_blocked(tasks):
+    calls = [(task / "syscall").read_text().split()[0] for task in tasks.iterdir()]
+    return calls.count("257") + calls.count("2")

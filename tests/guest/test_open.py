@@ -1,0 +1,195 @@
+"""The event open: every open that the programs tell of is a record, and there is no other."""
+
+import os
+from types import SimpleNamespace
+
+import names
+import pytest
+from harness import PROGRAMS, cursor, make_directory, records, run_service, show, watch_properties, watching
+
+PROGRAM_RUNS = ["opener", "opener32", "uring-open"]
+
+
+@pytest.fixture(scope="module", params=PROGRAM_RUNS)
+def opened(request):
+    """A program's account, its records, and the counts of its watch."""
+    name = request.param
+    unit = f"test-{name}.service"
+    directory = make_directory(name)
+    with watching(unit, "open") as watch:
+        account = run_service(unit, PROGRAMS / name, directory)
+        found = records(unit)
+        counts = watch_properties(watch)
+    return SimpleNamespace(name=name, unit=unit, directory=directory, account=account, records=found, counts=counts)
+
+
+def pairs(opened):
+    assert len(opened.records) == len(opened.account), compare(opened)
+    return list(zip(opened.account, opened.records))
+
+
+def compare(opened):
+    """Both sides, to be read by people."""
+    told = [f"{a['call']} {bytes.fromhex(a.get('arg', ''))[:60]} {a['result']}" for a in opened.account]
+    seen = [f"{r.syscall} {(r.path_arg or b'')[:60]} {r.result} {(r.path or b'')[:60]}" for r in opened.records]
+    return "\n".join(["the program:", *told, "the journal:", *seen])
+
+
+def check_all(opened, field, expected):
+    """Holds one field of all records against the account."""
+    wrong = []
+    for line, record in pairs(opened):
+        want, got = expected(line), getattr(record, field)
+        if want != got:
+            wrong.append(f"{line['call']} {line['name']} ({line['result']}): {field} is {got}, expected {want}")
+    assert wrong == [], "\n".join(wrong)
+
+
+def number(value):
+    return str(value).encode()
+
+
+def test_one_to_one(opened):
+    assert [r.event for r in opened.records] == [b"open"] * len(opened.account), compare(opened)
+    assert [int(r.result) for r in opened.records] == [line["result"] for line in opened.account], compare(opened)
+
+
+def test_the_ledger_agrees(opened):
+    n = len(opened.account)
+    assert opened.counts["EventCounts"] == {"open": [n, n, 0, 0]}
+    assert (opened.counts["Seen"], opened.counts["Recorded"], opened.counts["Lost"]) == (n, n, 0)
+
+
+def test_path(opened):
+    def path(line):
+        if line["name"] == "chroot":
+            return b"/file2"
+        if line["result"] >= 0:
+            return bytes.fromhex(line["path"]).removesuffix(b" (deleted)")
+        if "arg" not in line:
+            return None
+        argument, base = bytes.fromhex(line["arg"]), bytes.fromhex(line.get("base", ""))
+        if argument.startswith(b"/") or not argument:
+            return argument or base
+        return base + b"/" + argument if base else None
+
+    if opened.name == "uring-open":
+        for line in opened.account:
+            line["base"] = os.fsencode(opened.directory).hex()
+    check_all(opened, "path", path)
+
+
+def test_path_argument(opened):
+    def argument(line):
+        # What was not copied, or not whole, the kernel did not take.
+        if line["name"] in ("fault", "handle"):
+            return None
+        return bytes.fromhex(line["arg"])
+
+    check_all(opened, "path_arg", argument)
+
+
+def test_path_state(opened):
+    check_all(opened, "path_state", lambda line: b"deleted" if line["name"] == "tmpfile" else None)
+
+
+def test_errors_by_name(opened):
+    check_all(opened, "errno", lambda line: line["errno"].encode() if line["result"] < 0 else None)
+    assert [r["PRIORITY"] for r in opened.records] == [b"6" if line["result"] >= 0 else b"5" for line in opened.account]
+
+
+def test_descriptor(opened):
+    check_all(opened, "fd", lambda line: number(line["result"]) if line["result"] >= 0 else None)
+
+
+def test_flags(opened):
+    for line, record in pairs(opened):
+        # The kernel adds O_LARGEFILE to what 64-bit programs ask for.
+        assert names.flags_number(record.flags) & ~names.O_LARGEFILE == line["flags"] & ~names.O_LARGEFILE, (line, record)
+
+
+def test_mode(opened):
+    creates = os.O_CREAT | names.O_TMPFILE_BIT
+    check_all(opened, "mode", lambda line: b"0%o" % line["mode"] if line["flags"] & creates else None)
+
+
+def test_device_and_inode(opened):
+    ok = lambda line: line["result"] >= 0  # noqa: E731
+    check_all(opened, "dev", lambda line: b"%d:%d" % (line["major"], line["minor"]) if ok(line) else None)
+    check_all(opened, "inode", lambda line: number(line["inode"]) if ok(line) else None)
+
+
+def test_system_call(opened):
+    def call(line):
+        # A handle has no name that tells of io_uring: its call is the one that the program made, if any.
+        return None if line["call"].startswith("io_uring") else line["call"].encode()
+
+    if opened.name != "uring-open":
+        check_all(opened, "syscall", call)
+    abi = {"opener": b"x86-64", "opener32": b"i386", "uring-open": b"io_uring"}[opened.name]
+    check_all(opened, "abi", lambda line: abi)
+
+
+def test_process(opened):
+    check_all(opened, "pid", lambda line: number(line["pid"]))
+    check_all(opened, "ppid", lambda line: number(line["ppid"]))
+    check_all(opened, "uid", lambda line: number(line["uid"]))
+    check_all(opened, "gid", lambda line: number(line["gid"]))
+    check_all(opened, "exe", lambda line: os.fsencode(PROGRAMS / opened.name))
+    # No service descends from a login.
+    check_all(opened, "auid", lambda line: None)
+    if opened.name == "uring-open":
+        for line, record in pairs(opened):
+            worker = {"async": b"iou-wrk-%d", "sqpoll": b"iou-sqp-%d"}.get(line["way"])
+            assert record.comm == (worker % line["pid"] if worker else b"uring-open")
+            assert (record.tid == number(line["tid"])) == (worker is None)
+    else:
+        check_all(opened, "comm", lambda line: opened.name.encode())
+        check_all(opened, "tid", lambda line: number(line["tid"]))
+
+
+def test_unit(opened):
+    check_all(opened, "unit", lambda line: opened.unit.encode())
+    check_all(opened, "invocation_id", lambda line: line["invocation"].encode())
+    check_all(opened, "slice", lambda line: b"system.slice")
+    check_all(opened, "cgroup", lambda line: f"/system.slice/{opened.unit}".encode())
+    check_all(opened, "policy", lambda line: b"run-time")
+    namespace = number(os.stat("/proc/self/ns/mnt").st_ino)
+    check_all(opened, "mnt_ns", lambda line: namespace)
+
+
+def test_nothing_is_cut(opened):
+    check_all(opened, "truncated", lambda line: None)
+
+
+def test_order_and_time(opened):
+    times = [int(r.timestamp) for r in opened.records]
+    assert times == sorted(times)
+    sequence = [int(r.seq) for r in opened.records]
+    assert sequence == list(range(sequence[0], sequence[0] + len(sequence)))
+    # CLOCK_BOOTTIME, a little before the journal got it.
+    for record in opened.records:
+        lag = int(record["__MONOTONIC_TIMESTAMP"]) - int(record.timestamp) // 1000
+        assert 0 <= lag < 120_000_000
+
+
+def test_message_is_printable(opened):
+    for record in opened.records:
+        message = record.text("MESSAGE")
+        assert message.isprintable(), repr(message)
+        assert record["MESSAGE_ID"] == b"e477b9fa49db4c28a8c117b7972542df"
+
+
+def test_no_path_forges_a_field(opened):
+    assert all(isinstance(value, bytes) for record in opened.records for value in record.values())
+    assert records("evil") == []
+
+
+def test_what_is_not_watched_leaves_no_record():
+    since = cursor()
+    directory = make_directory("unwatched")
+    with watching("test-another.service", "open"):
+        account = run_service("test-unwatched.service", PROGRAMS / "opener", directory)
+        assert len(account) > 50
+        assert [r for r in records(since=since, event="open")] == []
+    assert show("test-unwatched.service", "LoadState") in ("not-found", "loaded")
