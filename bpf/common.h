@@ -125,7 +125,7 @@ static __always_inline struct user_call user_call(struct task_struct *task)
  * systemd forks a child into the unit's group, which opens, mounts and sets ids before it executes the
  * unit's program. That is not the unit's doing. The child has not executed anything since the fork, is
  * process 1's own, and still runs process 1's executable: a daemon that forked and lost its parent runs
- * another one.
+ * another one. What it executes is the unit's program, though: the first event of every unit.
  */
 static __always_inline int in_set_up(struct task_struct *task)
 {
@@ -146,7 +146,7 @@ static __always_inline int watched(enum event_kind kind, struct origin *origin)
 
 	if (!group || !(group->events & (1ULL << kind)))
 		return 0;
-	if (in_set_up(current_task()))
+	if (kind != EVENT_EXEC && in_set_up(current_task()))
 		return 0;
 	origin->timestamp = bpf_ktime_get_boot_ns();
 	origin->cgroup_id = cgroup_id;
@@ -160,7 +160,8 @@ static __always_inline int watched(enum event_kind kind, struct origin *origin)
  * Begins a record with everything about the calling process. `size` is that of the record's fixed part, which
  * is zeroed.
  */
-static __always_inline struct assembly *begin_record(enum event_kind kind, const struct origin *origin, __u32 size)
+static __always_inline struct assembly *begin_record(enum event_kind kind, const struct origin *origin,
+						     __u32 size)
 {
 	__u32 zero = 0;
 	struct assembly *a = bpf_map_lookup_elem(&assemblies, &zero);
@@ -226,8 +227,8 @@ static __always_inline void note_string(struct assembly *a, enum string_slot slo
 }
 
 /* Appends bytes of the kernel. */
-static __always_inline void append_bytes(struct assembly *a, enum string_slot slot, const void *from, __u32 length,
-					 __u32 state)
+static __always_inline void append_bytes(struct assembly *a, enum string_slot slot, const void *from,
+					 __u32 length, __u32 state)
 {
 	__u8 *to = string_end(a);
 

@@ -61,7 +61,7 @@ enum string_state {
 
 enum record_flags {
 	RECORD_RESULT_MISSED = 1 << 0,
-	/* The call returned EINPROGRESS; the result is that of the connection. */
+	/* The socket does not block, so the call returned EINPROGRESS; the result is that of the connection. */
 	RECORD_ASYNC = 1 << 1,
 	/* PATH_ARG has "/dev/fd/N" before what the program passed. */
 	RECORD_FD_PATH = 1 << 2,

@@ -196,7 +196,7 @@ static __always_inline void settle_open_call(__u64 task)
 }
 
 static __always_inline int on_filp_open(void *ctx, int dfd, struct filename *name,
-					 const struct open_flags *op)
+					const struct open_flags *op)
 {
 	struct open_call call = {}, *known;
 	__u64 task = bpf_get_current_task();
@@ -248,8 +248,8 @@ static __always_inline int on_handle_open(void *ctx, int open_flag)
 	return 0;
 }
 
-static __always_inline void end_opened(void *ctx, struct open_call *call, __u64 task, __s32 result, __u32 cloexec,
-				       struct file *file, __u32 record_flags)
+static __always_inline void end_opened(void *ctx, struct open_call *call, __u64 task, __s32 result,
+				       __u32 cloexec, struct file *file, __u32 record_flags)
 {
 	struct assembly *a = begin_record(EVENT_OPEN, &call->origin, sizeof(struct open_record));
 	struct filename *given = (struct filename *)call->name;

@@ -19,6 +19,7 @@
 #define TCP_ESTABLISHED_STATE 1
 #define TCP_CLOSE_STATE 7
 #define EINPROGRESS_NUMBER 115
+#define O_NONBLOCK_BIT 04000
 
 #define TCP_SYN_SENT_STATE 2
 
@@ -155,6 +156,8 @@ static __always_inline int on_tcp_connect(void *ctx, struct sock *sk, const void
 		return 0;
 	record = (struct tcp_connect_record *)a->data;
 	record->net_ns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	if (BPF_CORE_READ(sk, sk_socket, file, f_flags) & O_NONBLOCK_BIT)
+		record->header.flags |= RECORD_ASYNC;
 	read_destination(record, address);
 	a->finish = FINISH_KEEP_CONNECT;
 	a->socket = socket;
@@ -207,8 +210,10 @@ static __always_inline int on_tcp_connect_return(int result)
 	if (!note || note->task != task)
 		return 0;
 	note->calling = 0;
-	if (result < 0)
+	if (result < 0) {
+		note->record.header.flags &= ~RECORD_ASYNC;
 		submit_connect(sk, note, result, 0);
+	}
 	return 0;
 }
 
@@ -238,6 +243,6 @@ static __always_inline int on_tcp_state(struct sock *sk, int state)
 	else
 		result = -EINPROGRESS_NUMBER; /* closed by its own side before anything came of it */
 	read_addresses(&note->record, sk);
-	submit_connect(socket, note, result, note->calling ? 0 : RECORD_ASYNC);
+	submit_connect(socket, note, result, 0);
 	return 0;
 }

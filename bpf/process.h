@@ -64,7 +64,8 @@ static __always_inline void append_new_arguments(struct assembly *a)
 }
 
 /* The arguments that a failed call was given. */
-static __always_inline void append_given_arguments(struct assembly *a, const struct user_call *call, __u32 *argc)
+static __always_inline void append_given_arguments(struct assembly *a, const struct user_call *call,
+						   __u32 *argc)
 {
 	struct record_header *header = (struct record_header *)a->data;
 	__u64 argv = is_execveat(call) ? call->args[2] : call->args[1];

@@ -13,11 +13,11 @@
 char LICENSE[] SEC("license") = "GPL";
 
 #define PARM(n, type) ((type)PT_REGS_PARM##n(ctx))
-#define PROBE(name, call)                        \
-	SEC("kprobe")                            \
-	int name(struct pt_regs *ctx)            \
-	{                                        \
-		return call;                     \
+#define PROBE(name, call)             \
+	SEC("kprobe")                 \
+	int name(struct pt_regs *ctx) \
+	{                             \
+		return call;          \
 	}
 
 /* Reached by tail calls alone. */
@@ -63,7 +63,8 @@ int probe_kernfs_xattr(struct pt_regs *ctx)
 }
 
 /* open */
-PROBE(probe_filp_open, on_filp_open(ctx, PARM(1, int), PARM(2, struct filename *), PARM(3, const struct open_flags *)))
+PROBE(probe_filp_open,
+      on_filp_open(ctx, PARM(1, int), PARM(2, struct filename *), PARM(3, const struct open_flags *)))
 PROBE(probe_handle_open, on_handle_open(ctx, PARM(3, int)))
 PROBE(probe_fd_install, on_fd_install(ctx, PARM(1, unsigned int), PARM(2, struct file *)))
 PROBE(probe_fixed_fd_install, on_fixed_fd_install(ctx, PARM(3, struct file *)))

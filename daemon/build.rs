@@ -10,7 +10,8 @@ const SOURCE: &str = "bpf/traceleft.bpf.c";
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("traceleft.skel.rs");
     let clang = env::var("CLANG").unwrap_or_else(|_| "clang-19".into());
-    let include = format!("-I/usr/include/{}-linux-gnu", env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it"));
+    let include =
+        format!("-I/usr/include/{}-linux-gnu", env::var("CARGO_CFG_TARGET_ARCH").expect("cargo sets it"));
     SkeletonBuilder::new()
         .source(SOURCE)
         .clang(clang)

@@ -84,7 +84,12 @@ impl Auditor {
     }
 
     /// Adds a run-time watch. On an error everything is as before.
-    pub fn add(&mut self, target: crate::unit_name::Target, events: EventSet, resolution: Resolution) -> Result<WatchId, Refusal> {
+    pub fn add(
+        &mut self,
+        target: crate::unit_name::Target,
+        events: EventSet,
+        resolution: Resolution,
+    ) -> Result<WatchId, Refusal> {
         let id = self.next;
         let mut wanted = self.watches.clone();
         wanted.insert(id, Watch { target, events, origin: Origin::RunTime, unit_log: false, resolution });
@@ -94,7 +99,8 @@ impl Auditor {
 
     /// Removes a run-time watch.
     pub fn remove(&mut self, id: WatchId) -> Result<Watch, Refusal> {
-        let watch = self.watches.get(&id).ok_or_else(|| Refusal::NoSuchWatch(format!("There is no watch {id}.")))?;
+        let watch =
+            self.watches.get(&id).ok_or_else(|| Refusal::NoSuchWatch(format!("There is no watch {id}.")))?;
         if let Origin::Policy(policy) = &watch.origin {
             return Err(Refusal::NotRunTime(format!(
                 "Watch {id} is of the policy {policy}: remove its unit there, and reload."
@@ -145,7 +151,10 @@ impl Auditor {
                     .to_owned(),
             )
         })?;
-        let events = set.iter().filter_map(|id| self.watches.get(id)).fold(EventSet::default(), |all, w| all.union(w.events));
+        let events = set
+            .iter()
+            .filter_map(|id| self.watches.get(id))
+            .fold(EventSet::default(), |all, w| all.union(w.events));
         Ok(Watched { events: events.mask(), target })
     }
 
@@ -164,7 +173,7 @@ impl Auditor {
         }
         for (name, watched) in &names {
             if self.names.get(name) != Some(watched) {
-                self.kernel.set_name(name, *watched).map_err(limit)?;
+                self.kernel.set_name(name, *watched).map_err(|e| limit(&e))?;
                 self.names.insert(name.clone(), *watched);
             }
         }
@@ -175,7 +184,7 @@ impl Auditor {
         self.enter_running()?;
         let gone: Vec<_> = self.names.keys().filter(|n| !names.contains_key(n)).cloned().collect();
         for name in gone {
-            self.kernel.remove_name(&name).map_err(kernel_refused)?;
+            self.kernel.remove_name(&name).map_err(|e| kernel_refused(&e))?;
             self.names.remove(&name);
         }
         for (_, group) in self.groups.iter() {
@@ -202,12 +211,18 @@ impl Auditor {
     }
 
     /// Makes the kernel's entry of a group what the watches say; the group's target, if it is watched.
-    fn enter(&mut self, id: u64, path: &str, invocation: &str, insert: bool) -> Result<Option<TargetId>, Refusal> {
+    fn enter(
+        &mut self,
+        id: u64,
+        path: &str,
+        invocation: &str,
+        insert: bool,
+    ) -> Result<Option<TargetId>, Refusal> {
         let set = plan::covering(&self.watches, path);
-        let current = self.kernel.group(id).map_err(kernel_refused)?;
+        let current = self.kernel.group(id).map_err(|e| kernel_refused(&e))?;
         if set.is_empty() {
             if current.is_some() {
-                self.kernel.remove_group(id).map_err(kernel_refused)?;
+                self.kernel.remove_group(id).map_err(|e| kernel_refused(&e))?;
             }
             return Ok(None);
         }
@@ -216,16 +231,18 @@ impl Auditor {
             self.groups.insert(id, path);
         }
         let same = |g: &types::group| {
-            g.events == watched.events && g.target == watched.target && (g.invocation[0] != 0 || invocation.is_empty())
+            g.events == watched.events
+                && g.target == watched.target
+                && (g.invocation[0] != 0 || invocation.is_empty())
         };
         if current.is_none() && !insert {
             return Ok(Some(watched.target));
         }
         if !current.is_some_and(|g| same(&g)) {
-            self.kernel.set_group(id, watched, invocation).map_err(limit)?;
+            self.kernel.set_group(id, watched, invocation).map_err(|e| limit(&e))?;
             // Released before it was entered: then nothing would take it out again.
             if !groups::directory(&self.hierarchy, path).exists() {
-                self.kernel.remove_group(id).map_err(kernel_refused)?;
+                self.kernel.remove_group(id).map_err(|e| kernel_refused(&e))?;
             }
         }
         Ok(Some(watched.target))
@@ -239,7 +256,8 @@ impl Auditor {
         };
         let types::group_record { cgroup_id, change, target, path_length, reserved: _ } = record;
         let begin = size_of::<types::group_record>();
-        let path = data.get(begin..begin + usize::try_from(path_length).unwrap_or(usize::MAX)).unwrap_or_default();
+        let path =
+            data.get(begin..begin + usize::try_from(path_length).unwrap_or(usize::MAX)).unwrap_or_default();
         let path = String::from_utf8_lossy(path);
         match types::group_change(change) {
             types::group_change::GROUP_REMOVED => self.groups.remove_behind(cgroup_id, position),
@@ -304,10 +322,10 @@ impl Auditor {
     }
 }
 
-fn kernel_refused(error: Error) -> Refusal {
+fn kernel_refused(error: &Error) -> Refusal {
     Refusal::Kernel(error.to_string())
 }
 
-fn limit(error: Error) -> Refusal {
+fn limit(error: &Error) -> Refusal {
     Refusal::LimitReached(error.to_string())
 }

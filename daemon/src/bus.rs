@@ -37,7 +37,7 @@ use watches::{How, Question, Watches};
 
 /// Longest wait for the answer to a call: as long as systemd may need to read its units again on a large
 /// machine, when it answers nobody.
-const CALL_TIMEOUT: Duration = Duration::from_mins(1);
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Wait before the first attempt to connect again; each further one is twice as long, up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(100);
 /// Longest wait between attempts to connect.

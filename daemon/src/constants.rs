@@ -28,7 +28,7 @@ const OPEN_FLAGS: [(u32, &str); 16] = [
 ];
 /// The kernel sets it itself for every caller of 64 bits: it says nothing.
 const O_LARGEFILE: u32 = 0o100_000;
-/// FMODE_NONOTIFY, which the kernel keeps among the flags for itself.
+/// `FMODE_NONOTIFY`, which the kernel keeps among the flags for itself.
 const FMODE_NONOTIFY: u32 = 0o400_000_000;
 
 /// Flags of `open` by name, joined by `|`, the access mode first.

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::mpsc;
 use std::sync::Arc;
+use std::sync::mpsc;
 
 use futures_channel::oneshot;
 use nix::sys::eventfd::EventFd;
@@ -176,11 +176,6 @@ pub enum Request {
     Status {
         /// The ledger.
         reply: Reply<Status>,
-    },
-    /// Asks for all watches, in the order of their numbers.
-    Watches {
-        /// The watches.
-        reply: Reply<Vec<WatchStatus>>,
     },
     /// Asks for one watch.
     Watch {

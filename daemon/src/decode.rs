@@ -10,14 +10,15 @@ use crate::wire;
 pub struct Text<'a> {
     /// The bytes, without NUL at the end.
     pub bytes: &'a [u8],
-    /// It was longer.
-    pub truncated: bool,
-    /// A file without any link left.
-    pub deleted: bool,
-    /// A file that is not below the process's root.
-    pub unreachable: bool,
-    /// A file that is in no tree: pipe, socket, memfd.
-    pub anonymous: bool,
+    /// What is peculiar about it: flags of `enum string_state`.
+    pub state: u32,
+}
+
+impl Text<'_> {
+    /// True if the flag is set.
+    pub fn is(self, flag: types::string_state) -> bool {
+        self.state & flag.0 != 0
+    }
 }
 
 /// The strings of a record.
@@ -93,14 +94,7 @@ fn string<'a>(
     }
     let length = usize::from(*header.string_length.get(slot)?);
     let state = u32::from(*header.string_state.get(slot)?);
-    let has = |flag: types::string_state| state & flag.0 != 0;
-    Some(Some(Text {
-        bytes: data.get(offset..offset + length)?,
-        truncated: has(types::string_state::STRING_TRUNCATED),
-        deleted: has(types::string_state::STRING_DELETED),
-        unreachable: has(types::string_state::STRING_UNREACHABLE),
-        anonymous: has(types::string_state::STRING_ANONYMOUS),
-    }))
+    Some(Some(Text { bytes: data.get(offset..offset + length)?, state }))
 }
 
 #[cfg(test)]
@@ -108,10 +102,7 @@ pub(crate) mod tests {
     use super::*;
 
     /// Bytes of a record with these strings, as the kernel side would lay them out.
-    pub(crate) fn encode(
-        fixed: &[u8],
-        strings: &[(types::string_slot, &[u8], u32)],
-    ) -> Vec<u8> {
+    pub(crate) fn encode(fixed: &[u8], strings: &[(types::string_slot, &[u8], u32)]) -> Vec<u8> {
         let mut header: types::record_header = wire::read(fixed).unwrap();
         let mut data = fixed.to_vec();
         for (slot, bytes, state) in strings {
@@ -143,7 +134,7 @@ pub(crate) mod tests {
         let record = decode(&data).unwrap();
         assert!(matches!(record.body, Body::Open(_)));
         let path = record.strings.path.unwrap();
-        assert_eq!((path.bytes, path.deleted, path.truncated), (&b"/a\nb"[..], true, false));
+        assert_eq!((path.bytes, path.state), (&b"/a\nb"[..], types::string_state::STRING_DELETED.0));
         assert_eq!(record.strings.exe.unwrap().bytes, b"/bin/x");
         assert_eq!(record.strings.argv, None);
     }

@@ -7,6 +7,7 @@ macro_rules! fields {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
         $($(#[$doc])* pub const $name: &str = stringify!($name);)+
         /// All of them.
+        #[cfg(test)]
         pub const ALL: &[&str] = &[$($name),+];
     };
 }
@@ -150,11 +151,6 @@ impl Entries {
     /// Number of entries that are ended.
     pub fn len(&self) -> usize {
         self.ends.len()
-    }
-
-    /// True if there are none.
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
     }
 
     /// Bytes of all.

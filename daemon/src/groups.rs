@@ -110,7 +110,10 @@ mod tests {
         fs::create_dir_all(root.path().join("system.slice/a.service/child")).unwrap();
         fs::write(root.path().join("system.slice/a.service/cgroup.procs"), "").unwrap();
         let paths = |from: &str| tree(root.path(), from).into_iter().map(|(_, p)| p).collect::<Vec<_>>();
-        assert_eq!(paths("/system.slice/a.service"), ["/system.slice/a.service", "/system.slice/a.service/child"]);
+        assert_eq!(
+            paths("/system.slice/a.service"),
+            ["/system.slice/a.service", "/system.slice/a.service/child"]
+        );
         assert_eq!(paths("/")[..2], ["/", "/system.slice"]);
         assert!(paths("/none").is_empty());
     }

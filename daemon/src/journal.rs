@@ -69,7 +69,9 @@ impl Journal {
                 Ok(results) => sent += results.count(),
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN | Errno::ENOBUFS) => return Sent::Some(sent),
-                Err(Errno::ECONNREFUSED | Errno::ENOTCONN | Errno::ECONNRESET | Errno::EPIPE) if sent == 0 => {
+                Err(Errno::ECONNREFUSED | Errno::ENOTCONN | Errno::ECONNRESET | Errno::EPIPE)
+                    if sent == 0 =>
+                {
                     return Sent::Away;
                 }
                 Err(Errno::ECONNREFUSED | Errno::ENOTCONN | Errno::ECONNRESET | Errno::EPIPE) => {

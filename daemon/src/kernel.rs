@@ -173,7 +173,8 @@ impl Kernel {
 
     /// What is watched in a group now, and the invocation id it has.
     pub fn group(&self, id: u64) -> Result<Option<types::group>, Error> {
-        let value = self.skel.maps.groups.lookup(&id.to_ne_bytes(), MapFlags::ANY).trying("cannot read a group")?;
+        let value =
+            self.skel.maps.groups.lookup(&id.to_ne_bytes(), MapFlags::ANY).trying("cannot read a group")?;
         Ok(value.and_then(|v| wire::read(&v)))
     }
 
@@ -185,11 +186,9 @@ impl Kernel {
         if value.invocation[0] == 0 && invocation.len() == value.invocation.len() {
             value.invocation.copy_from_slice(invocation.as_bytes());
         }
-        self.skel
-            .maps
-            .groups
-            .update(&id.to_ne_bytes(), wire::bytes(&value), MapFlags::ANY)
-            .trying(format_args!("cannot watch control group {id}: the setting control-groups may be too small"))
+        self.skel.maps.groups.update(&id.to_ne_bytes(), wire::bytes(&value), MapFlags::ANY).trying(
+            format_args!("cannot watch control group {id}: the setting control-groups may be too small"),
+        )
     }
 
     /// Removes a group; one that is not there is fine.
@@ -202,7 +201,12 @@ impl Kernel {
     pub fn counters(&self, target: TargetId, event: Event) -> Result<types::counters, Error> {
         let index = usize::try_from(target).unwrap_or_default() * EVENTS.len() + event.number();
         let index = u32::try_from(index).unwrap_or(u32::MAX).to_ne_bytes();
-        let values = self.skel.maps.counters.lookup_percpu(&index, MapFlags::ANY).trying("cannot read the counters")?;
+        let values = self
+            .skel
+            .maps
+            .counters
+            .lookup_percpu(&index, MapFlags::ANY)
+            .trying("cannot read the counters")?;
         let mut sum = types::counters::default();
         for value in values.into_iter().flatten() {
             let types::counters { seen, lost_ring, lost_state, results_missed } =

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::control::{Counts, WatchId};
 use crate::event::{EVENTS, Event};
-use crate::kernel::TargetId;
+use crate::kernel::{NO_TARGET, TargetId};
 use crate::plan::Set;
 use crate::skel::types;
 
@@ -90,14 +90,14 @@ pub struct Untold {
 impl Ledger {
     /// A ledger for this many targets.
     pub fn new(limit: TargetId) -> Self {
-        // Target 0 is nobody's: records that cannot be read are counted there.
+        // Nobody's: records that cannot be read are counted there.
         let nobody = Entry { set: Set::new(), rows: <[Row; EVENTS.len()]>::default() };
         Self {
             limit,
-            entries: BTreeMap::from([(0, nobody)]),
-            by_set: HashMap::from([(Set::new(), 0)]),
+            entries: BTreeMap::from([(NO_TARGET, nobody)]),
+            by_set: HashMap::from([(Set::new(), NO_TARGET)]),
             free: VecDeque::new(),
-            next: 1,
+            next: NO_TARGET + 1,
             past: Default::default(),
         }
     }
@@ -121,7 +121,8 @@ impl Ledger {
 
     /// Gives up the targets of all other sets than these; their counts stay in the totals.
     pub fn retain(&mut self, keep: &[TargetId], read: &Read<'_>) {
-        let gone: Vec<_> = self.entries.keys().copied().filter(|t| *t != 0 && !keep.contains(t)).collect();
+        let gone: Vec<_> =
+            self.entries.keys().copied().filter(|t| *t != NO_TARGET && !keep.contains(t)).collect();
         for target in gone {
             let Some(entry) = self.entries.remove(&target) else { continue };
             self.by_set.remove(&entry.set);
@@ -159,7 +160,7 @@ impl Ledger {
 
     /// Something in the ring was no record.
     pub fn undecodable(&mut self) {
-        if let Some(row) = self.row(0, Event::Open) {
+        if let Some(row) = self.row(NO_TARGET, Event::Open) {
             row.decode += 1;
         }
     }

@@ -64,7 +64,7 @@ See traceleftd(8).
 
 /// Status when the machine lacks what the daemon needs.
 const EXIT_MACHINE: u8 = 77;
-/// Status when the settings are wrong; EX_CONFIG of sysexits.h.
+/// Status when the settings are wrong; `EX_CONFIG` of sysexits.h.
 const EXIT_CONFIG: u8 = 78;
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
@@ -152,8 +152,8 @@ impl log::Log for StandardError {
 /// Everything before the loop. An error leaves nothing behind in the kernel.
 fn begin() -> Result<Service, Failure> {
     let root = PathBuf::from("/");
-    let tracefs =
-        machine::examine(&root).map_err(|lack| Failure { message: lack.to_string(), status: EXIT_MACHINE })?;
+    let tracefs = machine::examine(&root)
+        .map_err(|lack| Failure { message: lack.to_string(), status: EXIT_MACHINE })?;
     let (settings, _) = config::load(&root).map_err(|problems| {
         let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
         Failure { message: format!("The settings are not valid:\n{}", lines.join("\n")), status: EXIT_CONFIG }
@@ -168,8 +168,10 @@ fn begin() -> Result<Service, Failure> {
     let journal = journal::Journal::new(&root).map_err(|e| {
         Failure::new(format_args!("cannot connect to journald: {e}; is systemd-journald.socket active?"))
     })?;
-    let (kernel, rings) = Kernel::load(&settings)
-        .map_err(|e| Failure { message: format!("{e}; BPF may be restricted on this machine"), status: EXIT_MACHINE })?;
+    let (kernel, rings) = Kernel::load(&settings).map_err(|e| Failure {
+        message: format!("{e}; BPF may be restricted on this machine"),
+        status: EXIT_MACHINE,
+    })?;
     let probes = Probes::new(tracefs, settings.maxactive).map_err(Failure::new)?;
     let mut auditor = Auditor::new(kernel, probes, &settings, root.join(machine::HIERARCHY));
     if let Err(refusal) = auditor.set_policies(&policies) {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::control::{Caller, WatchId};
 use crate::event::{
-    EventSet, LOST_MESSAGE_ID, LOST_NAME, WATCH_ADDED_NAME, WATCH_MESSAGE_ID, WATCH_REMOVED_NAME,
+    Event, EventSet, LOST_MESSAGE_ID, LOST_NAME, WATCH_ADDED_NAME, WATCH_MESSAGE_ID, WATCH_REMOVED_NAME,
 };
 use crate::fields::{Entries, name};
 use crate::ledger::Untold;
@@ -89,9 +89,16 @@ impl Notice {
                 let of = if unit.is_empty() { "several units" } else { unit };
                 out.text(name::MESSAGE, format_args!("lost {count} {event} of {of}: {cause}"));
             }
-            Self::Watch { added, id, unit, events, caller: CallerDetails { caller, auid, unit: caller_unit } } => {
-                let (event, done) = if *added { (WATCH_ADDED_NAME, "added") } else { (WATCH_REMOVED_NAME, "removed") };
-                let events = events.iter().map(|e| e.name()).collect::<Vec<_>>().join(" ");
+            Self::Watch {
+                added,
+                id,
+                unit,
+                events,
+                caller: CallerDetails { caller, auid, unit: caller_unit },
+            } => {
+                let (event, done) =
+                    if *added { (WATCH_ADDED_NAME, "added") } else { (WATCH_REMOVED_NAME, "removed") };
+                let events = events.iter().map(Event::name).collect::<Vec<_>>().join(" ");
                 attribute(&Attribution { unit, ..Attribution::default() }, out);
                 out.text(name::MESSAGE_ID, WATCH_MESSAGE_ID);
                 out.text(name::PRIORITY, 5);

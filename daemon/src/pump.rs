@@ -54,7 +54,14 @@ pub struct Pump {
 impl Pump {
     /// Begins with the first number of the sequence.
     pub fn new(rings: Rings, journal: Journal) -> Self {
-        Self { rings, journal, entries: Entries::default(), items: Vec::new(), notices: VecDeque::new(), seq: 0 }
+        Self {
+            rings,
+            journal,
+            entries: Entries::default(),
+            items: Vec::new(),
+            notices: VecDeque::new(),
+            seq: 0,
+        }
     }
 
     /// journald's socket.
@@ -190,7 +197,7 @@ impl Pump {
                     release = Some(end);
                     continue;
                 }
-                _ if !recorded && !(refused && entries == taken) => break,
+                _ if !(recorded || refused && entries == taken) => break,
                 Item::Notice { numbers } => {
                     self.notices.pop_front();
                     self.seq += numbers;

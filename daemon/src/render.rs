@@ -50,7 +50,7 @@ pub fn render(record: &Record<'_>, to: &Attribution<'_>, seq: u64, out: &mut Ent
 }
 
 fn begin(event: &Description, priority: u8, seq: u64, out: &mut Entries) {
-    let Description { name: event_name, message_id, event: _, group: _, since: _ } = event;
+    let Description { name: event_name, message_id, .. } = event;
     out.text(name::SYSLOG_IDENTIFIER, RECORD_IDENTIFIER);
     out.text(name::MESSAGE_ID, message_id);
     out.text(name::PRIORITY, priority);
@@ -133,9 +133,9 @@ fn process(header: &types::record_header, strings: &Strings<'_>, out: &mut Entri
 }
 
 fn add_string(name: &str, text: Option<Text<'_>>, out: &mut Entries) {
-    if let Some(Text { bytes, truncated, deleted: _, unreachable: _, anonymous: _ }) = text {
-        out.bytes(name, bytes);
-        if truncated {
+    if let Some(text) = text {
+        out.bytes(name, text.bytes);
+        if text.is(types::string_state::STRING_TRUNCATED) {
             out.text(name::TRACELEFT_TRUNCATED, name);
         }
     }
@@ -201,17 +201,19 @@ fn path<'a>(strings: &Strings<'a>, buffer: &'a mut Vec<u8>) -> Option<Text<'a>> 
         }
         buffer.extend_from_slice(arg.bytes);
     }
-    Some(Text { bytes: buffer, truncated: base.truncated || arg.truncated, ..base })
+    Some(Text { bytes: buffer, state: base.state | arg.state })
 }
 
 fn add_path(path: Option<Text<'_>>, arg: Option<Text<'_>>, out: &mut Entries) {
     add_string(name::TRACELEFT_PATH, path, out);
     add_string(name::TRACELEFT_PATH_ARG, arg, out);
-    if let Some(Text { bytes: _, truncated: _, deleted, unreachable, anonymous }) = path {
-        for (set, state) in [(deleted, "deleted"), (unreachable, "unreachable"), (anonymous, "anonymous")] {
-            if set {
-                out.text(name::TRACELEFT_PATH_STATE, state);
-            }
+    for (flag, state) in [
+        (types::string_state::STRING_DELETED, "deleted"),
+        (types::string_state::STRING_UNREACHABLE, "unreachable"),
+        (types::string_state::STRING_ANONYMOUS, "anonymous"),
+    ] {
+        if path.is_some_and(|p| p.is(flag)) {
+            out.text(name::TRACELEFT_PATH_STATE, state);
         }
     }
 }
@@ -231,7 +233,8 @@ fn add_open(open: &types::open_record, record: &Record<'_>, result: Outcome, out
     let path = path(&record.strings, &mut buffer);
     add_path(path, record.strings.path_arg, out);
     add_file(file, out);
-    if let Some(fd) = result.0.filter(|r| *r >= 0 && header.flags & types::record_flags::RECORD_NO_FD.0 == 0) {
+    if let Some(fd) = result.0.filter(|r| *r >= 0 && header.flags & types::record_flags::RECORD_NO_FD.0 == 0)
+    {
         out.text(name::TRACELEFT_FD, fd);
     }
     out.text(name::TRACELEFT_FLAGS, flags);
@@ -253,7 +256,8 @@ fn add_exec(exec: &types::exec_record, record: &Record<'_>, result: Outcome, out
     add_path(path, strings.path_arg, out);
     add_file(file, out);
     // What binfmt_misc or a script's first line names; the path itself where the kernel goes by a descriptor.
-    let interpreter = strings.interpreter.filter(|i| Some(i.bytes) != record.strings.path_arg.map(|a| a.bytes));
+    let interpreter =
+        strings.interpreter.filter(|i| Some(i.bytes) != record.strings.path_arg.map(|a| a.bytes));
     add_string(name::TRACELEFT_INTERPRETER, interpreter, out);
     let mut arguments = Vec::new();
     if let Some(argv) = strings.argv {

@@ -125,7 +125,8 @@ impl Service {
                 Reader::Asleep => None,
             };
             let timeout = [timeout, watchdog.map(|w| w / 2)].into_iter().flatten().min();
-            let timeout = timeout.map_or(EpollTimeout::NONE, |t| EpollTimeout::try_from(t).unwrap_or(EpollTimeout::NONE));
+            let timeout = timeout
+                .map_or(EpollTimeout::NONE, |t| EpollTimeout::try_from(t).unwrap_or(EpollTimeout::NONE));
             let mut events = [EpollEvent::empty(); 8];
             if let Err(error) = epoll.wait(&mut events, timeout)
                 && error != nix::errno::Errno::EINTR
@@ -247,10 +248,6 @@ impl Service {
             Request::Status { reply } => {
                 let _ = reply.send(self.auditor.status());
             }
-            Request::Watches { reply } => {
-                let ids: Vec<_> = self.auditor.watches().keys().copied().collect();
-                let _ = reply.send(ids.into_iter().filter_map(|id| self.auditor.watch_status(id)).collect());
-            }
             Request::Watch { id, reply } => {
                 let _ = reply.send(self.auditor.watch_status(id));
             }
@@ -259,7 +256,11 @@ impl Service {
         }
     }
 
-    fn take_resolutions(&mut self, resolutions: Vec<(control::WatchId, control::Resolution)>, turn: &mut Turn) {
+    fn take_resolutions(
+        &mut self,
+        resolutions: Vec<(control::WatchId, control::Resolution)>,
+        turn: &mut Turn,
+    ) {
         let all = self.auditor.watches().keys().all(|id| resolutions.iter().any(|(r, _)| r == id));
         if let Err(refusal) = self.auditor.resolved(resolutions) {
             log::error!("Some units are not watched: {refusal}");
@@ -345,7 +346,9 @@ impl Service {
         for untold in self.auditor.untold() {
             let mut units = Vec::new();
             let mut policies = Vec::new();
-            for watch in self.auditor.ledger.set(untold.target).iter().filter_map(|id| self.auditor.watches().get(id)) {
+            for watch in
+                self.auditor.ledger.set(untold.target).iter().filter_map(|id| self.auditor.watches().get(id))
+            {
                 if !watch.events.contains(untold.event) {
                     continue;
                 }
@@ -406,7 +409,10 @@ impl Service {
             }
         }
         if !self.pump.is_drained() {
-            log::error!("journald did not take the last records in {} s: they are lost.", DRAIN_TIME.as_secs());
+            log::error!(
+                "journald did not take the last records in {} s: they are lost.",
+                DRAIN_TIME.as_secs()
+            );
         }
         let _ = self.notices.unbounded_send(control::Notice::Stop);
         // The bus side may be waiting for an answer; a frozen bus does not hold up the end.

@@ -84,7 +84,9 @@ impl Tracefs {
 
 fn ours(list: &str) -> Vec<String> {
     let prefix = format!("{TRACEFS_GROUP}/");
-    let name = |line: &str| line.split_whitespace().next()?.split_once(':')?.1.strip_prefix(&prefix).map(str::to_owned);
+    let name = |line: &str| {
+        line.split_whitespace().next()?.split_once(':')?.1.strip_prefix(&prefix).map(str::to_owned)
+    };
     list.lines().filter_map(name).collect()
 }
 

@@ -80,10 +80,6 @@ pub fn run(requests: &Receiver<Request>, state: &Shared, told: &Sender<Told>) {
                 state.questions += 1;
                 drop(reply.send(status()));
             }
-            Request::Watches { reply } => {
-                let all = state.watches.keys().filter_map(|&id| watch_status(&state, id)).collect();
-                drop(reply.send(all));
-            }
             Request::Watch { id, reply } => {
                 state.questions += 1;
                 drop(reply.send(watch_status(&state, id)));
