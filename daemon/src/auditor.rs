@@ -201,10 +201,18 @@ impl Auditor {
     fn enter_running(&mut self) -> Result<(), Refusal> {
         let running: Vec<_> = self.watches.values().flat_map(|w| w.resolution.running.clone()).collect();
         for unit in running {
+            // A unit below a slice has an invocation of its own, which systemd notes at its group; a group below
+            // a unit's has the unit's.
+            let mut others: HashMap<String, String> = HashMap::new();
             for (id, path) in groups::tree(&self.hierarchy, &unit.control_group) {
-                // A child of a slice has its own invocation; one of a unit has the unit's.
-                let own = groups::Group::new(&path).unit == unit.unit;
-                self.enter(id, &path, if own { &unit.invocation_id } else { "" }, true)?;
+                let owner = groups::Group::new(&path).unit;
+                let invocation = if owner == unit.unit {
+                    unit.invocation_id.clone()
+                } else {
+                    let noted = || groups::invocation(&self.hierarchy, &path);
+                    others.entry(owner).or_insert_with(noted).clone()
+                };
+                self.enter(id, &path, &invocation, true)?;
             }
         }
         Ok(())

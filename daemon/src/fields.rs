@@ -121,6 +121,8 @@ pub mod name {
         TRACELEFT_SPAN_END,
         /// Object path of a watch.
         TRACELEFT_WATCH,
+        /// Unit or template of a watch; not `TRACELEFT_UNIT`, since it did nothing.
+        TRACELEFT_TARGET,
         /// Events of a watch.
         TRACELEFT_EVENTS,
         /// Who added or removed a watch: user id.

@@ -95,6 +95,12 @@ pub fn tree(hierarchy: &Path, path: &str) -> Vec<(u64, String)> {
     found
 }
 
+/// The invocation id that systemd noted at a unit's group, 32 hexadecimal digits; empty if there is none.
+pub fn invocation(hierarchy: &Path, path: &str) -> String {
+    let noted = xattr::get(directory(hierarchy, path), "trusted.invocation_id").ok().flatten();
+    noted.and_then(|id| String::from_utf8(id).ok()).unwrap_or_default()
+}
+
 /// Directory of a control group.
 pub fn directory(hierarchy: &Path, path: &str) -> PathBuf {
     hierarchy.join(path.trim_start_matches('/'))

@@ -99,11 +99,11 @@ impl Notice {
                 let (event, done) =
                     if *added { (WATCH_ADDED_NAME, "added") } else { (WATCH_REMOVED_NAME, "removed") };
                 let events = events.iter().map(Event::name).collect::<Vec<_>>().join(" ");
-                attribute(&Attribution { unit, ..Attribution::default() }, out);
                 out.text(name::MESSAGE_ID, WATCH_MESSAGE_ID);
                 out.text(name::PRIORITY, 5);
                 out.text(name::TRACELEFT_EVENT, event);
                 out.text(name::TRACELEFT_WATCH, format_args!("{WATCH_PATH}/{id}"));
+                out.bytes(name::TRACELEFT_TARGET, unit.as_bytes());
                 out.text(name::TRACELEFT_EVENTS, &events);
                 out.text(name::TRACELEFT_CALLER_UID, caller.uid);
                 out.text(name::TRACELEFT_CALLER_PID, caller.pid);

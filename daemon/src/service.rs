@@ -95,13 +95,8 @@ struct Turn {
 }
 
 impl Service {
-    /// Runs until it is told to stop, or cannot go on.
+    /// Runs until it is told to stop, or cannot go on. Leaves no probe behind.
     pub fn run(mut self) -> End {
-        let watchdog = sd_notify::watchdog_enabled().map(|d| d / 2);
-        let epoll = match self.epoll() {
-            Ok(epoll) => epoll,
-            Err(error) => return End::Failed(format!("cannot wait for events: {error}")),
-        };
         let mut turn = Turn {
             reader: Reader::Looking,
             blocked: false,
@@ -111,6 +106,17 @@ impl Service {
             reloads: Vec::new(),
             ledger_read: Instant::now(),
             ledger_read_at: boot_time(),
+        };
+        let end = self.turns(&mut turn);
+        self.finish(&mut turn);
+        end
+    }
+
+    fn turns(&mut self, turn: &mut Turn) -> End {
+        let watchdog = sd_notify::watchdog_enabled().map(|d| d / 2);
+        let epoll = match self.epoll() {
+            Ok(epoll) => epoll,
+            Err(error) => return End::Failed(format!("cannot wait for events: {error}")),
         };
         let mut fed = Instant::now();
         self.resolve();
@@ -133,12 +139,11 @@ impl Service {
             {
                 return End::Failed(format!("cannot wait for events: {error}"));
             }
-            self.handle_signals(&mut turn);
-            self.handle_requests(&mut turn);
-            self.send_records(&mut turn, &epoll);
-            self.answer_flushes(&mut turn);
+            self.handle_signals(turn);
+            self.handle_requests(turn);
+            self.send_records(turn, &epoll);
+            self.answer_flushes(turn);
             if let Some(end) = turn.stop.take() {
-                self.finish(&mut turn);
                 return end;
             }
         }

@@ -146,7 +146,7 @@ def test_who_adds_and_removes_is_a_record():
     since = cursor()
     path = add_watch("audited.service", "open", "exec")
     remove_watch(path)
-    added, removed = records("audited.service", since=since)
+    added, removed = records(since=since, target="audited.service")
     assert (added.event, removed.event) == (b"watch-added", b"watch-removed")
     for record in (added, removed):
         assert record.watch == path.encode()
