@@ -116,6 +116,10 @@ fn daemon() -> ExitCode {
             log::error!("{message}");
             ExitCode::FAILURE
         }
+        Ok(End::Lacking(message)) => {
+            log::error!("{message}");
+            ExitCode::from(EXIT_MACHINE)
+        }
         Err(Failure { message, status }) => {
             log::error!("{message}");
             ExitCode::from(status)

@@ -99,6 +99,11 @@ impl Pump {
         self.rings.records.consumed()
     }
 
+    /// True if a record of the daemon's own has not been sent yet.
+    pub fn has_notices(&self) -> bool {
+        !self.notices.is_empty()
+    }
+
     /// True if nothing waits.
     pub fn is_drained(&self) -> bool {
         self.notices.is_empty() && self.consumed() >= self.produced()

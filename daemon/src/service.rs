@@ -54,8 +54,10 @@ enum Reader {
 pub enum End {
     /// It was told to.
     Stopped,
-    /// It could not begin or go on.
+    /// It could not go on.
     Failed(String),
+    /// The machine lacks what it needs.
+    Lacking(String),
 }
 
 /// The parts of the loop.
@@ -81,6 +83,14 @@ pub struct Service {
     pub flush_interval: Duration,
 }
 
+/// Somebody waits for the journal to have what was in the ring when they asked, and what was lost by then.
+#[derive(Debug)]
+struct Flush {
+    position: u64,
+    told_losses: bool,
+    reply: Reply<()>,
+}
+
 /// What the loop remembers from turn to turn.
 #[derive(Debug)]
 struct Turn {
@@ -88,7 +98,7 @@ struct Turn {
     blocked: bool,
     ready: bool,
     stop: Option<End>,
-    flushes: Vec<(u64, Reply<()>)>,
+    flushes: Vec<Flush>,
     reloads: Vec<Reply<Result<(), Refusal>>>,
     ledger_read: Instant,
     ledger_read_at: u64,
@@ -142,7 +152,7 @@ impl Service {
             self.handle_signals(turn);
             self.handle_requests(turn);
             self.send_records(turn, &epoll);
-            self.answer_flushes(turn);
+            self.answer_flushes(turn, &epoll);
             if let Some(end) = turn.stop.take() {
                 return end;
             }
@@ -249,7 +259,9 @@ impl Service {
                     let _ = reply.send(Err(refusal));
                 }
             },
-            Request::Flush { reply } => turn.flushes.push((self.pump.produced(), reply)),
+            Request::Flush { reply } => {
+                turn.flushes.push(Flush { position: self.pump.produced(), told_losses: false, reply });
+            }
             Request::Status { reply } => {
                 let _ = reply.send(self.auditor.status());
             }
@@ -257,7 +269,7 @@ impl Service {
                 let _ = reply.send(self.auditor.watch_status(id));
             }
             Request::Resolved(resolutions) => self.take_resolutions(resolutions, turn),
-            Request::Fatal(message) => turn.stop = Some(End::Failed(message)),
+            Request::Fatal(message) => turn.stop = Some(End::Lacking(message)),
         }
     }
 
@@ -373,21 +385,27 @@ impl Service {
     }
 
     /// Answers those that wait for the journal to have what was in the ring when they asked.
-    fn answer_flushes(&mut self, turn: &mut Turn) {
+    fn answer_flushes(&mut self, turn: &mut Turn, epoll: &Epoll) {
         let consumed = self.pump.consumed();
-        if !turn.flushes.iter().any(|(position, _)| *position <= consumed) {
+        if turn.flushes.iter().any(|f| f.position <= consumed && !f.told_losses) {
+            self.tell_losses(turn);
+            for flush in turn.flushes.iter_mut().filter(|f| f.position <= consumed) {
+                flush.told_losses = true;
+            }
+            self.send_records(turn, epoll);
+        }
+        if self.pump.has_notices() || !turn.flushes.iter().any(|f| f.told_losses) {
             return;
         }
-        let (done, waiting) = turn.flushes.drain(..).partition(|(position, _)| *position <= consumed);
+        let (done, waiting): (Vec<_>, Vec<_>) = turn.flushes.drain(..).partition(|f| f.told_losses);
         turn.flushes = waiting;
-        let done: Vec<(u64, Reply<()>)> = done;
         // journald may take its time, or be stopped: nobody else waits for that.
         thread::spawn(move || {
             if let Err(error) = journal::synchronize() {
                 log::warn!("journald did not confirm that it wrote what it was sent: {error}");
             }
-            for (_, reply) in done {
-                let _ = reply.send(());
+            for flush in done {
+                let _ = flush.reply.send(());
             }
         });
     }
