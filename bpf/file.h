@@ -17,7 +17,6 @@
 #define OPEN_FMODE_EXEC 0x20
 /* What open clears in f_flags when it is done with it: O_CREAT, O_EXCL, O_NOCTTY, O_TRUNC. */
 #define OPEN_ONCE_FLAGS (0100 | 0200 | 0400 | 01000)
-#define AT_FDCWD_FD (-100)
 #define EAGAIN_NUMBER 11
 
 enum open_progress {
@@ -93,26 +92,6 @@ static __always_inline __u64 open_path_argument(const struct user_call *call, __
 static __always_inline int is_openat(const struct user_call *call)
 {
 	return call->number == 437 || call->number == (call->abi == ABI_I386 ? 295 : 257);
-}
-
-/* The directory from which a relative name was to be resolved. */
-static __always_inline void want_base(struct assembly *a, int dfd)
-{
-	struct task_struct *task = current_task();
-	struct fdtable *fdt;
-	struct file **slot, *dir = 0;
-
-	if (dfd == AT_FDCWD_FD) {
-		a->paths[STRING_BASE].mnt = (__u64)BPF_CORE_READ(task, fs, pwd.mnt);
-		a->paths[STRING_BASE].dentry = (__u64)BPF_CORE_READ(task, fs, pwd.dentry);
-		return;
-	}
-	fdt = BPF_CORE_READ(task, files, fdt);
-	if (dfd < 0 || (__u32)dfd >= BPF_CORE_READ(fdt, max_fds))
-		return;
-	slot = BPF_CORE_READ(fdt, fd);
-	bpf_probe_read_kernel(&dir, sizeof(dir), slot + dfd);
-	want_file_path(a, STRING_BASE, dir);
 }
 
 /* Begins the record of an open that failed, or whose result is not known; the name is the last to be had. */

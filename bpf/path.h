@@ -7,6 +7,7 @@
 /* Components, and mounts crossed, of the longest path: 4096 bytes cannot have more than 2048 of "/a". */
 #define WALK_STEPS 320
 #define NAME_LONGEST 255
+#define AT_FDCWD_FD (-100)
 
 /* Written from the end to the front; the spare room behind spares the verifier a case. */
 struct walk {
@@ -134,4 +135,24 @@ static __always_inline void identify(struct file_identity *identity, struct file
 	/* The kernel's own encoding, include/linux/kdev_t.h. */
 	identity->major = dev >> 20;
 	identity->minor = dev & ((1 << 20) - 1);
+}
+
+/* The directory from which a relative name was to be resolved. */
+static __always_inline void want_base(struct assembly *a, int dfd)
+{
+	struct task_struct *task = current_task();
+	struct fdtable *fdt;
+	struct file **slot, *dir = 0;
+
+	if (dfd == AT_FDCWD_FD) {
+		a->paths[STRING_BASE].mnt = (__u64)BPF_CORE_READ(task, fs, pwd.mnt);
+		a->paths[STRING_BASE].dentry = (__u64)BPF_CORE_READ(task, fs, pwd.dentry);
+		return;
+	}
+	fdt = BPF_CORE_READ(task, files, fdt);
+	if (dfd < 0 || (__u32)dfd >= BPF_CORE_READ(fdt, max_fds))
+		return;
+	slot = BPF_CORE_READ(fdt, fd);
+	bpf_probe_read_kernel(&dir, sizeof(dir), slot + dfd);
+	want_file_path(a, STRING_BASE, dir);
 }

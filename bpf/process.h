@@ -127,6 +127,12 @@ static __always_inline int on_exec_check(struct linux_binprm *bprm)
 	return 0;
 }
 
+/* The directory from which the name of a failed call was to be resolved. */
+static __always_inline void want_exec_base(struct assembly *a, const struct user_call *call)
+{
+	want_base(a, is_execveat(call) ? (int)call->args[0] : AT_FDCWD_FD);
+}
+
 static __always_inline void append_program(struct assembly *a, struct exec_call *call)
 {
 	struct exec_record *record = (struct exec_record *)a->data;
@@ -181,8 +187,10 @@ static __always_inline int on_exec_failure(void *ctx, int result)
 	record = (struct exec_record *)a->data;
 	record->header.result = result;
 	append_program(a, call);
-	if (is_execve(&user) || is_execveat(&user))
+	if (is_execve(&user) || is_execveat(&user)) {
+		want_exec_base(a, &user);
 		append_given_arguments(a, &user, &record->argc);
+	}
 	call->told = 1;
 	finish(ctx, a);
 	return 0;
@@ -222,6 +230,7 @@ static __always_inline int on_exec_return(void *ctx, long result)
 	record->header.result = result;
 	append_string(a, STRING_PATH_ARG, (void *)(is_execveat(&user) ? user.args[1] : user.args[0]), 1);
 	append_given_arguments(a, &user, &record->argc);
+	want_exec_base(a, &user);
 	finish(ctx, a);
 	return 0;
 }

@@ -1,6 +1,7 @@
 //! What the daemon needs of a machine, asked for before anything is begun.
 
 use std::fmt;
+use std::fs;
 use std::path::Path;
 
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
@@ -11,6 +12,7 @@ use crate::tracefs::Tracefs;
 /// Where the control groups are, below the root directory.
 pub const HIERARCHY: &str = "sys/fs/cgroup";
 const BTF: &str = "sys/kernel/btf/vmlinux";
+const LOCKDOWN: &str = "sys/kernel/security/lockdown";
 const SYSTEMD: &str = "run/systemd/system";
 
 /// What the machine lacks.
@@ -26,6 +28,8 @@ pub enum Lack {
     Btf,
     /// No tracefs, or no kprobes in it.
     Kprobes,
+    /// Locked down so far that BPF programs may not read the kernel's memory.
+    Lockdown,
 }
 
 impl fmt::Display for Lack {
@@ -45,8 +49,12 @@ impl fmt::Display for Lack {
                  CONFIG_DEBUG_INFO_BTF=y"
             }
             Self::Kprobes => {
-                "there is no kprobe_events in /sys/kernel/tracing: mount tracefs there, or use a kernel with \
-                 CONFIG_KPROBE_EVENTS=y that is not locked down"
+                "there are no kprobes: tracefs has no /sys/kernel/tracing/kprobe_events; mount it there, or use a kernel with \
+                 CONFIG_KPROBE_EVENTS=y"
+            }
+            Self::Lockdown => {
+                "the kernel is locked down for confidentiality (see /sys/kernel/security/lockdown): BPF programs \
+                 may not read its memory, and so cannot see what is audited; boot with lockdown=integrity or none"
             }
         })
     }
@@ -65,6 +73,10 @@ pub fn examine(root: &Path) -> Result<Tracefs, Lack> {
     }
     if !root.join(BTF).metadata().is_ok_and(|m| m.is_file() && m.len() > 0) {
         return Err(Lack::Btf);
+    }
+    // Of the modes in the file, the one in force is in brackets. No file: no lockdown.
+    if fs::read_to_string(root.join(LOCKDOWN)).is_ok_and(|modes| modes.contains("[confidentiality]")) {
+        return Err(Lack::Lockdown);
     }
     Tracefs::find(root).ok_or(Lack::Kprobes)
 }

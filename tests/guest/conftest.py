@@ -11,8 +11,8 @@ import pytest
 ORDER = ["first", None, "last", "lockdown"]
 # What changes on a system whatever is installed.
 CHANGING = (
-    "/dev", "/proc", "/root", "/run", "/sys", "/tmp", "/var/cache", "/var/lib/apt", "/var/lib/dpkg", "/var/lib/systemd",
-    "/var/log", "/var/tmp",
+    "/dev", "/proc", "/root", "/run", "/sys", "/tmp", "/var/cache", "/var/lib/apt", "/var/lib/dpkg", "/var/lib/nginx",
+    "/var/lib/systemd", "/var/log", "/var/tmp",
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from harness import SERVICE, SETTINGS, cursor, definitions, messages, run, show
+from harness import SERVICE, SETTINGS, cursor, definitions, messages, run, show, wait_for
 
 EMPTY = "/var/tmp/traceleft-tests/empty"
 UNSUITABLE = 77
@@ -12,7 +12,7 @@ BAD_SETTINGS = 78
 
 HIDE_TRACING = "mount -t tmpfs none /sys/kernel/tracing; mount -t tmpfs none /sys/kernel/debug"
 LACKS = {
-    "no kprobes": (HIDE_TRACING, ["kprobes", "tracefs"]),
+    "no kprobes": (HIDE_TRACING, ["kprobe_events", "tracefs"]),
     "no BTF": (f"mount --bind {EMPTY} /sys/kernel/btf", ["BTF", "/sys/kernel/btf"]),
     "no control groups": ("mount -t tmpfs none /sys/fs/cgroup", ["control group", "/sys/fs/cgroup"]),
     "no systemd": ("mount -t tmpfs none /run/systemd", ["systemd"]),
@@ -71,7 +71,7 @@ def test_settings_that_are_not_valid(stopped):
         since = cursor()
         assert run("systemctl", "start", SERVICE, check=False).returncode != 0
         assert show(SERVICE, "ExecMainStatus") == str(BAD_SETTINGS)
-        assert f"{SETTINGS}:1:13: maxactive" in messages(since)
+        wait_for(lambda: f"{SETTINGS}:1:13: maxactive" in messages(since), "the mistake in the daemon's messages")
         # Nothing gets better by trying again.
         assert show(SERVICE, "NRestarts") == "0"
         assert show(SERVICE, "ActiveState") == "failed"

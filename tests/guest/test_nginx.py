@@ -30,14 +30,16 @@ def served():
         main = show("nginx.service", "MainPID")
         run("systemctl", "stop", "nginx.service")
     log.unlink()
+    inode = PAGE.stat().st_ino
+    PAGE.unlink()
     assert (SCRATCH / "page").read_text() == "a page\n"
-    return {"nginx": nginx, "curl": curl, "invocation": invocation, "main": main}
+    return {"nginx": nginx, "curl": curl, "invocation": invocation, "main": main, "inode": inode}
 
 
 def test_the_page_is_opened_by_a_worker(served):
     (record,) = [r for r in served["nginx"] if r.event == b"open" and r.path == os.fsencode(PAGE)]
     assert int(record.result) >= 0
-    assert record.number("TRACELEFT_INODE") == PAGE.stat().st_ino
+    assert record.number("TRACELEFT_INODE") == served["inode"]
     assert record.comm == b"nginx" and record.exe == b"/usr/sbin/nginx"
     assert record.ppid == served["main"].encode()
     assert int(record.uid) == pwd.getpwnam("www-data").pw_uid

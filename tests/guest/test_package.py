@@ -30,8 +30,9 @@ def test_the_service_is_active_and_says_how_many_watches_and_probes():
     status = show(SERVICE, "StatusText")
     assert "0 watches" in status and "0 probes" in status, status
     with policy("status", ["some.service", "other.service"], ["open"]):
+        wait_for(lambda: "2 watches" in show(SERVICE, "StatusText"), "2 watches in STATUS=")
         probes = len(properties()["Probes"])
-        status = wait_for(lambda: (s := show(SERVICE, "StatusText")) if "2 watches" in s else None, "2 watches in STATUS=")
+        status = show(SERVICE, "StatusText")
         assert f"{probes} probes" in status and probes > 0, status
     wait_for(lambda: "0 watches" in show(SERVICE, "StatusText"), "0 watches in STATUS=")
 

@@ -62,16 +62,14 @@ def test_what_a_killed_daemon_left_is_cleaned():
 
 def test_definitions_of_others_are_left_alone():
     events = TRACEFS / "kprobe_events"
-    with events.open("a") as file:
-        file.write("p:tl_other/probe do_sys_openat2\n")
+    run("sh", "-ec", f"echo p:tl_other/probe do_sys_openat2 >>{events}")
     try:
         with watching("some.service", "open"):
             pass
         run("systemctl", "restart", SERVICE)
         assert "p:tl_other/probe" in events.read_text()
     finally:
-        with events.open("a") as file:
-            file.write("-:tl_other/probe\n")
+        run("sh", "-ec", f"echo -:tl_other/probe >>{events}")
 
 
 def test_maxactive_is_a_setting():

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 
+import names
 import pytest
 from harness import PROGRAMS, cursor, flush, make_directory, output, policy, records, run_service
 
@@ -17,7 +19,10 @@ def directory():
     path = os.path.join(os.fsencode(directory), NAME)
     open(path, "w").close()
     with policy("test-records", [UNIT], ["open", "exec"], extra="unit-log = true\n"):
-        run_service(UNIT, PROGRAMS / "flood", 3, os.fsdecode(path), 1)
+        # systemd takes only UTF-8 on its bus, so the name comes from a script.
+        script = directory / "script"
+        script.write_bytes(b"exec %s 3 '%s'\n" % (os.fsencode(PROGRAMS / "flood"), path))
+        run_service(UNIT, "/bin/sh", script)
         flush()
     return directory
 
@@ -27,24 +32,26 @@ def journalctl(*words):
 
 
 def test_bytes_arrive_as_they_were(directory):
-    found = records(UNIT, "open")
-    assert [r.path for r in found] == [os.path.join(os.fsencode(directory), NAME)] * 3
+    path = os.path.join(os.fsencode(directory), NAME)
+    assert [r.path for r in records(UNIT, "open") if r.comm == b"flood"] == [path] * 3
+    (executed,) = [r for r in records(UNIT, "exec") if r.comm == b"flood"]
+    assert names.split_arguments(executed.argv)[2] == path
     assert records("evil.service") == []
 
 
 def test_matches_and_json(directory):
     lines = journalctl("-t", "traceleft", "-o", "json", f"TRACELEFT_UNIT={UNIT}", "TRACELEFT_EVENT=exec").splitlines()
-    (record,) = map(json.loads, lines)
+    record, _ = map(json.loads, lines)
     assert record["SYSLOG_IDENTIFIER"] == "traceleft"
     assert record["TRACELEFT_POLICY"] == "test-records"
-    assert record["TRACELEFT_PATH"] == str(PROGRAMS / "flood")
+    assert record["TRACELEFT_PATH"] == os.path.realpath("/bin/sh")
     assert record["_SYSTEMD_UNIT"] == "traceleftd.service"
     assert record["_TRANSPORT"] == "journal"
 
 
 def test_the_units_own_log_shows_them(directory):
     identifiers = [json.loads(line).get("SYSLOG_IDENTIFIER") for line in journalctl("-u", UNIT, "-o", "json").splitlines()]
-    assert identifiers.count("traceleft") == 4
+    assert identifiers.count("traceleft") == len(records(UNIT)) >= 5
     assert "systemd" in identifiers
 
 
@@ -57,16 +64,16 @@ def test_without_unit_log_it_does_not():
 
 def test_the_message_is_one_line_to_read(directory):
     lines = journalctl("-t", "traceleft", "-o", "short", f"TRACELEFT_UNIT={UNIT}", "TRACELEFT_EVENT=open").splitlines()
-    assert len(lines) == 3
+    assert len(lines) >= 3
     for line in lines:
         assert line.isprintable()
-        assert UNIT in line or str(directory) in line
+        assert re.search(r" (sh|flood)\[\d+\]: open /\S+ O_RDONLY", line), line
 
 
 def test_the_catalog_speaks_of_the_record(directory):
     text = journalctl("-t", "traceleft", "-x", f"TRACELEFT_UNIT={UNIT}", "TRACELEFT_EVENT=exec")
     assert f"A process of {UNIT} executed a program" in text
-    assert str(PROGRAMS / "flood") in text
+    assert "/bin/sh" in text
 
 
 def test_a_unit_in_two_policies_is_recorded_once_and_names_both():
@@ -83,5 +90,5 @@ def test_what_systemd_does_before_the_program_is_left_out():
     unit = "test-setup.service"
     since = cursor()
     with policy("test-setup", [unit], ["@file", "@process"]):
-        run_service(unit, PROGRAMS / "nop", PrivateTmp="yes", ProtectSystem="strict", ProtectHome="yes")
+        run_service(unit, PROGRAMS / "nop", PrivateTmp="yes", ProtectSystem="strict", ProtectControlGroups="yes")
         assert [(r.event, r.path) for r in records(unit, since=since)] == [(b"exec", os.fsencode(PROGRAMS / "nop"))]
