@@ -274,7 +274,6 @@ fn add_exec(exec: &types::exec_record, record: &Record<'_>, result: Outcome, out
 /// What a program passed to execveat: the kernel puts "/dev/fd/N" before it, and "/" if it is not empty.
 fn after_fd_path(path: &[u8]) -> &[u8] {
     let rest = path.strip_prefix(b"/dev/fd/").unwrap_or(path);
-    let rest = rest.trim_ascii_start();
     let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
     let rest = &rest[digits..];
     rest.strip_prefix(b"/").unwrap_or(rest)
@@ -336,4 +335,144 @@ fn add_connect(connect: &types::tcp_connect_record, record: &Record<'_>, result:
     }
     let to = std::net::SocketAddr::new(destination, destination_port);
     message(record, format_args!("tcp-connect {to}"), result, out);
+}
+
+#[cfg(test)]
+mod tests {
+    use toml::{Table, Value};
+
+    use super::*;
+    use crate::decode::decode;
+    use crate::decode::tests::encode;
+    use crate::expect;
+    use crate::wire;
+
+    fn number(table: &Table, key: &str) -> i64 {
+        table.get(key).map_or(0, |v| v.as_integer().unwrap())
+    }
+
+    fn small(table: &Table, key: &str) -> u32 {
+        u32::try_from(number(table, key)).unwrap()
+    }
+
+    fn text<'a>(table: &'a Table, key: &str) -> &'a str {
+        table.get(key).map_or("", |v| v.as_str().unwrap())
+    }
+
+    /// `\xNN` in a case is that byte, so that bytes that are no UTF-8 can be written down.
+    fn bytes(text: &str) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once("\\x") {
+            bytes.extend_from_slice(before.as_bytes());
+            bytes.push(u8::from_str_radix(&after[..2], 16).unwrap());
+            rest = &after[2..];
+        }
+        bytes.extend_from_slice(rest.as_bytes());
+        bytes
+    }
+
+    fn array<const N: usize>(text: &[u8]) -> [u8; N] {
+        let mut array = [0; N];
+        array[..text.len()].copy_from_slice(text);
+        array
+    }
+
+    fn address(text: &str) -> [u8; 16] {
+        match text.parse() {
+            Ok(IpAddr::V4(v4)) => array(&v4.octets()),
+            Ok(IpAddr::V6(v6)) => v6.octets(),
+            Err(_) => [0; 16],
+        }
+    }
+
+    /// The record that a case describes, as the kernel side would send it.
+    fn record(case: &Table) -> Vec<u8> {
+        let event = Event::all().find(|e| e.name() == text(case, "event")).unwrap();
+        let header = types::record_header {
+            kind: u32::try_from(event.number()).unwrap(),
+            flags: small(case, "record-flags"),
+            timestamp: 1_000_000_007,
+            pid: 12,
+            tid: 13,
+            ppid: 1,
+            uid: 33,
+            gid: 34,
+            auid: case.get("auid").map_or(UNSET, |_| small(case, "auid")),
+            session: UNSET,
+            mnt_ns: 4_026_531_841,
+            syscall: small(case, "syscall"),
+            abi: small(case, "abi"),
+            result: i32::try_from(number(case, "result")).unwrap(),
+            comm: array(&bytes(text(case, "comm"))),
+            invocation: array(text(case, "invocation").as_bytes()),
+            ..Default::default()
+        };
+        let file = types::file_identity { inode: small(case, "inode").into(), major: 254, minor: 1 };
+        let fixed = match event {
+            Event::Open => {
+                let (flags, mode) = (small(case, "flags"), small(case, "mode"));
+                wire::bytes(&types::open_record { header, file, flags, mode }).to_vec()
+            }
+            Event::Exec => {
+                let argc = small(case, "argc");
+                wire::bytes(&types::exec_record { header, file, argc, reserved: 0 }).to_vec()
+            }
+            Event::TcpConnect => wire::bytes(&types::tcp_connect_record {
+                header,
+                source: address(text(case, "source")),
+                destination: address(text(case, "destination")),
+                source_port: 40000,
+                destination_port: 443,
+                family: small(case, "family"),
+                net_ns: 4_026_531_840,
+                reserved: 0,
+            })
+            .to_vec(),
+        };
+        let slots = [
+            ("exe", types::string_slot::STRING_EXE),
+            ("path", types::string_slot::STRING_PATH),
+            ("path-arg", types::string_slot::STRING_PATH_ARG),
+            ("base", types::string_slot::STRING_BASE),
+            ("interpreter", types::string_slot::STRING_INTERPRETER),
+            ("argv", types::string_slot::STRING_ARGV),
+        ];
+        let strings: Vec<_> = slots
+            .iter()
+            .filter(|(key, _)| case.contains_key(*key))
+            .map(|(key, slot)| (*slot, bytes(text(case, key)), small(case, &format!("{key}-state"))))
+            .collect();
+        let strings: Vec<_> = strings.iter().map(|(slot, b, state)| (*slot, b.as_slice(), *state)).collect();
+        encode(&fixed, &strings)
+    }
+
+    #[test]
+    fn cases() {
+        expect::cases("render", |_, case| {
+            let case: Table = case.parse().unwrap();
+            let data = record(&case);
+            let policies: Vec<_> = case
+                .get("policies")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .collect();
+            let to = Attribution {
+                unit: text(&case, "unit"),
+                slice: text(&case, "slice"),
+                control_group: text(&case, "control-group"),
+                policies: &policies,
+                unit_log: case.get("unit-log").is_some(),
+            };
+            let mut out = Entries::default();
+            render(&decode(&data).unwrap(), &to, 5, &mut out);
+            let entry = out.iter().next().unwrap();
+            entry
+                .split_inclusive(|b| *b == b'\n')
+                .map(|line| line.escape_ascii().to_string() + "\n")
+                .collect()
+        });
+    }
 }
