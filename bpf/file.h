@@ -15,6 +15,7 @@
 
 #define O_CLOEXEC_BIT 02000000
 #define OPEN_FMODE_EXEC 0x20
+#define OPEN_NONBLOCK 04000
 /* What open clears in f_flags when it is done with it: O_CREAT, O_EXCL, O_NOCTTY, O_TRUNC. */
 #define OPEN_ONCE_FLAGS (0100 | 0200 | 0400 | 01000)
 #define EAGAIN_NUMBER 11
@@ -174,6 +175,17 @@ static __always_inline void settle_open_call(__u64 task)
 	end_open_call(task);
 }
 
+/* io_uring does not block at first, for which it adds O_NONBLOCK; and it keeps O_CLOEXEC to itself. */
+static __always_inline __u32 asked_of_uring(struct io_open *open, __u32 flags)
+{
+	__u64 asked;
+
+	if (!bpf_core_field_exists(open->how))
+		return flags;
+	asked = BPF_CORE_READ(open, how.flags);
+	return (flags & ~OPEN_NONBLOCK) | (asked & (OPEN_NONBLOCK | O_CLOEXEC_BIT));
+}
+
 static __always_inline int on_filp_open(void *ctx, int dfd, struct filename *name,
 					const struct open_flags *op)
 {
@@ -191,7 +203,7 @@ static __always_inline int on_filp_open(void *ctx, int dfd, struct filename *nam
 	if (known && known->request && !known->name) {
 		/* Inside io_uring's open, which began the call. */
 		known->name = (__u64)name;
-		known->flags = flags;
+		known->flags = asked_of_uring((struct io_open *)known->request, flags);
 		known->mode = BPF_CORE_READ(op, mode) & 07777;
 		known->dfd = dfd;
 		keep_open_name(known, task);

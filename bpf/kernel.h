@@ -136,6 +136,15 @@ struct io_kiocb {
 	struct io_cqe cqe;
 };
 
+struct open_how {
+	__u64 flags;
+};
+
+/* What io_uring keeps of an open, at the beginning of its request. */
+struct io_open {
+	struct open_how how;
+};
+
 struct in6_addr {
 	__u8 bytes[16];
 };

@@ -80,7 +80,9 @@ def test_namespace(connected):
 
 
 def test_asynchronous(connected):
-    check_all(connected, "async", lambda line: b"1" if line["result"] == EINPROGRESS else None)
+    # A socket that blocks, but not for long, is none of those that do not.
+    in_progress = lambda line: line["result"] == EINPROGRESS and line["name"] != "send-timeout"  # noqa: E731
+    check_all(connected, "async", lambda line: b"1" if in_progress(line) else None)
 
 
 def test_process_and_unit(connected):

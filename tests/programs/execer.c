@@ -150,7 +150,8 @@ static void failures(void)
 	MUST(symlink("loop", "loop"));
 
 	by_path("no-entry", "nothing", ARGV("nothing", "one"));
-	attempt("no-interpreter", NO_DIRFD, "script-astray", ARGV("script-astray"), 0, "/no/such/interpreter");
+	attempt("no-interpreter", NO_DIRFD, "script-astray", ARGV("script-astray"), 0,
+		"/no/such/interpreter");
 	by_path("access", "no-x-bit", ARGV("no-x-bit"));
 	by_path("access-directory", ".", ARGV("directory"));
 	by_path("no-format", "garbage", ARGV("garbage", "one"));
