@@ -192,8 +192,7 @@ impl Auditor {
             let kernel = &self.kernel;
             targets.extend(self.ledger.target(&set, &|t, e| kernel.counters(t, e).unwrap_or_default()));
         }
-        let kernel = &self.kernel;
-        self.ledger.retain(&targets, &|t, e| kernel.counters(t, e).unwrap_or_default());
+        self.ledger.retain(&targets);
         Ok(())
     }
 

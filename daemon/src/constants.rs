@@ -1,5 +1,6 @@
 //! Names of the kernel's numbers: flags, errors, system calls.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use nix::errno::Errno;
@@ -92,26 +93,22 @@ pub fn abi_name(number: u32) -> &'static str {
     }
 }
 
-/// Name of a system call; `None` if there was none.
-pub fn syscall_name(door: u32, number: u32) -> Option<&'static str> {
+/// Name of a system call, its number if it has none here; `None` if there was none.
+pub fn syscall_name(door: u32, number: u32) -> Option<Cow<'static, str>> {
     if number == limits::NO_SYSCALL.0 {
         return None;
     }
-    let number = number as usize;
-    if abi(door) == abi::ABI_I386 {
-        x86::Sysno::new(number).map(|s| s.name())
-    } else if abi(door) == abi::ABI_X32 && number >= 512 {
+    let index = number as usize;
+    let name = match (abi(door), number) {
+        (abi::ABI_I386, _) => x86::Sysno::new(index).map(|s| s.name()),
         // The calls that x32 has instead of those of x86-64, arch/x86/entry/syscalls/syscall_64.tbl.
-        match number {
-            520 => Some("execve"),
-            545 => Some("execveat"),
-            518 => Some("sendmsg"),
-            538 => Some("sendmmsg"),
-            _ => Some("x32"),
-        }
-    } else {
-        x86_64::Sysno::new(number).map(|s| s.name())
-    }
+        (abi::ABI_X32, 520) => Some("execve"),
+        (abi::ABI_X32, 545) => Some("execveat"),
+        (abi::ABI_X32, 518) => Some("sendmsg"),
+        (abi::ABI_X32, 538) => Some("sendmmsg"),
+        _ => x86_64::Sysno::new(index).map(|s| s.name()),
+    };
+    Some(name.map_or_else(|| number.to_string().into(), Cow::Borrowed))
 }
 
 #[cfg(test)]
@@ -140,8 +137,9 @@ mod tests {
         assert_eq!(ErrorName(-11).to_string(), "EAGAIN");
         assert_eq!(ErrorName(-512).to_string(), "ERESTARTSYS");
         assert_eq!(ErrorName(-9999).to_string(), "9999");
-        assert_eq!(syscall_name(abi::ABI_X86_64.0, 257), Some("openat"));
-        assert_eq!(syscall_name(abi::ABI_I386.0, 5), Some("open"));
+        assert_eq!(syscall_name(abi::ABI_X86_64.0, 257), Some("openat".into()));
+        assert_eq!(syscall_name(abi::ABI_I386.0, 5), Some("open".into()));
+        assert_eq!(syscall_name(abi::ABI_X86_64.0, 99_999), Some("99999".into()));
         assert_eq!(syscall_name(abi::ABI_IO_URING.0, limits::NO_SYSCALL.0), None);
     }
 }
