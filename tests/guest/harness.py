@@ -168,6 +168,38 @@ def messages(since=None):
     return "\n".join(e.text("MESSAGE") for e in entries(identifier="traceleftd", since=since))
 
 
+# What a program tells of itself, line by line, and its records
+
+
+def compare(run):
+    """Both sides, to be read by people."""
+    told = [str(line)[:200] for line in run.account]
+    seen = [record.text("MESSAGE")[:200] for record in run.records]
+    return "\n".join(["the program:", *told, "the journal:", *seen])
+
+
+def pairs(run):
+    """Each line of the account and its record: nothing missing, nothing extra."""
+    assert len(run.records) == len(run.account), compare(run)
+    return list(zip(run.account, run.records))
+
+
+def check_all(run, field, expected):
+    """Holds one field of all records against the account."""
+    wrong = []
+    for line, record in pairs(run):
+        want, got = expected(line), getattr(record, field)
+        if want != got:
+            what = " ".join(str(line[key]) for key in ("call", "name", "to_addr", "result") if key in line)
+            wrong.append(f"{what}: {field} is {got!r}, expected {want!r}")
+    assert wrong == [], "\n".join(wrong)
+
+
+def number(value):
+    """As a field has it."""
+    return str(value).encode()
+
+
 # The bus
 
 

@@ -5,7 +5,17 @@ from types import SimpleNamespace
 
 import names
 import pytest
-from harness import PROGRAMS, make_directory, records, run_service, watch_properties, watching
+from harness import (
+    PROGRAMS,
+    check_all,
+    make_directory,
+    number,
+    pairs,
+    records,
+    run_service,
+    watch_properties,
+    watching,
+)
 
 UNIT = "test-execer.service"
 NOP = os.fsencode(PROGRAMS / "nop")
@@ -23,24 +33,6 @@ def executed():
     return SimpleNamespace(
         directory=os.fsencode(directory), account=account, first=first, records=found, counts=counts
     )
-
-
-def pairs(executed):
-    assert len(executed.records) == len(executed.account), (executed.account, executed.records)
-    return list(zip(executed.account, executed.records))
-
-
-def check_all(executed, field, expected):
-    wrong = []
-    for line, record in pairs(executed):
-        want, got = expected(line), getattr(record, field)
-        if want != got:
-            wrong.append(f"{line['call']} {line['name']} ({line['result']}): {field} is {got!r}, expected {want!r}")
-    assert wrong == [], "\n".join(wrong)
-
-
-def number(value):
-    return str(value).encode()
 
 
 def arguments(executed, line):

@@ -75,6 +75,25 @@ def check_sequence(since, lost):
     assert sequence[-1] - sequence[0] + 1 == len(sequence) + lost
 
 
+def test_a_stopped_journald_costs_nothing_that_the_ring_holds():
+    """It takes no datagram any more; the daemon goes on answering, and sends what waits when it can."""
+    unit, total = "test-waiting.service", 2000
+    with watching(unit, "open") as watch:
+        pid = show("systemd-journald.service", "MainPID")
+        run("kill", "-STOP", pid)
+        try:
+            run_service(unit, PROGRAMS / "flood", total, "/etc/hostname")
+            values = watch_properties(watch)
+            assert values["Seen"] == total
+            assert values["Recorded"] < total
+            assert values["Lost"] == 0
+        finally:
+            run("kill", "-CONT", pid)
+        flush()
+        assert watch_properties(watch)["EventCounts"] == {"open": [total, total, 0, 0]}
+        assert count_records(unit, "open") == total
+
+
 def test_blocked_threads_elsewhere_cost_no_record():
     """More calls block than there are instances of a return probe, so that further returns are missed."""
     unit = "test-missed.service"

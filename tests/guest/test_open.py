@@ -5,7 +5,20 @@ from types import SimpleNamespace
 
 import names
 import pytest
-from harness import PROGRAMS, cursor, make_directory, records, run_service, show, watch_properties, watching
+from harness import (
+    PROGRAMS,
+    check_all,
+    compare,
+    cursor,
+    make_directory,
+    number,
+    pairs,
+    records,
+    run_service,
+    show,
+    watch_properties,
+    watching,
+)
 
 PROGRAM_RUNS = ["opener", "opener32", "uring-open"]
 
@@ -21,32 +34,6 @@ def opened(request):
         found = records(unit)
         counts = watch_properties(watch)
     return SimpleNamespace(name=name, unit=unit, directory=directory, account=account, records=found, counts=counts)
-
-
-def pairs(opened):
-    assert len(opened.records) == len(opened.account), compare(opened)
-    return list(zip(opened.account, opened.records))
-
-
-def compare(opened):
-    """Both sides, to be read by people."""
-    told = [f"{a['call']} {bytes.fromhex(a.get('arg', ''))[:60]} {a['result']}" for a in opened.account]
-    seen = [f"{r.syscall} {(r.path_arg or b'')[:60]} {r.result} {(r.path or b'')[:60]}" for r in opened.records]
-    return "\n".join(["the program:", *told, "the journal:", *seen])
-
-
-def check_all(opened, field, expected):
-    """Holds one field of all records against the account."""
-    wrong = []
-    for line, record in pairs(opened):
-        want, got = expected(line), getattr(record, field)
-        if want != got:
-            wrong.append(f"{line['call']} {line['name']} ({line['result']}): {field} is {got}, expected {want}")
-    assert wrong == [], "\n".join(wrong)
-
-
-def number(value):
-    return str(value).encode()
 
 
 def test_one_to_one(opened):

@@ -4,7 +4,7 @@ import os
 from types import SimpleNamespace
 
 import pytest
-from harness import PROGRAMS, records, run_service, watch_properties, watching
+from harness import PROGRAMS, check_all, number, pairs, records, run_service, watch_properties, watching
 
 UNIT = "test-connecter.service"
 EINPROGRESS = -115
@@ -18,24 +18,6 @@ def connected():
         found = records(UNIT)
         counts = watch_properties(watch)
     return SimpleNamespace(account=account, records=found, counts=counts)
-
-
-def pairs(connected):
-    assert len(connected.records) == len(connected.account), (connected.account, connected.records)
-    return list(zip(connected.account, connected.records))
-
-
-def check_all(connected, field, expected):
-    wrong = []
-    for line, record in pairs(connected):
-        want, got = expected(line), getattr(record, field)
-        if want != got:
-            wrong.append(f"{line['name']} {line['to_addr']}: {field} is {got!r}, expected {want!r}")
-    assert wrong == [], "\n".join(wrong)
-
-
-def number(value):
-    return str(value).encode()
 
 
 def plain(address):
