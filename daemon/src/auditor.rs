@@ -234,7 +234,7 @@ impl Auditor {
             return Ok(None);
         }
         let watched = self.target(&set)?;
-        if insert && self.groups.get(id).is_none() {
+        if insert && !self.groups.has(id) {
             self.groups.insert(id, path);
         }
         let same = |g: &types::group| {
@@ -253,6 +253,15 @@ impl Auditor {
             }
         }
         Ok(Some(watched.target))
+    }
+
+    /// Forgets the groups that no watch covers any more; records up to this position may still name them.
+    pub fn forget_unwatched(&mut self, position: u64) {
+        let unwatched = |path: &str| plan::covering(&self.watches, path).is_empty();
+        let gone: Vec<_> = self.groups.iter().filter(|(_, g)| unwatched(&g.path)).map(|(id, _)| id).collect();
+        for id in gone {
+            self.groups.remove_behind(id, position);
+        }
     }
 
     /// Takes over one piece of the kernel's news; `position` is where the ring of records stands.

@@ -40,6 +40,15 @@ impl Groups {
         self.known.get(&id)
     }
 
+    /// True if the group is known, and not gone.
+    pub fn has(&self, id: u64) -> bool {
+        self.known.contains_key(&id) && !self.is_gone(id)
+    }
+
+    fn is_gone(&self, id: u64) -> bool {
+        self.gone.iter().any(|(gone, _)| *gone == id)
+    }
+
     /// All of them, by id.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &Group)> {
         self.known.iter().map(|(id, g)| (*id, g))
@@ -47,9 +56,12 @@ impl Groups {
 
     /// Paths of those that are there now, sorted.
     pub fn paths(&self, accept: impl Fn(&Group) -> bool) -> Vec<String> {
-        let here = |id: &u64| !self.gone.iter().any(|(gone, _)| gone == id);
-        let mut paths: Vec<_> =
-            self.known.iter().filter(|(id, g)| here(id) && accept(g)).map(|(_, g)| g.path.clone()).collect();
+        let mut paths: Vec<_> = self
+            .known
+            .iter()
+            .filter(|(id, g)| !self.is_gone(**id) && accept(g))
+            .map(|(_, g)| g.path.clone())
+            .collect();
         paths.sort();
         paths
     }
@@ -60,9 +72,12 @@ impl Groups {
         self.known.insert(id, Group::new(path));
     }
 
-    /// A group is gone; records up to this position may still name it.
+    /// A group is gone, or not watched any more; records up to this position may still name it. Positions never
+    /// go back.
     pub fn remove_behind(&mut self, id: u64, position: u64) {
-        self.gone.push_back((id, position));
+        if !self.is_gone(id) {
+            self.gone.push_back((id, position));
+        }
     }
 
     /// Forgets what is gone, as far as the ring has been read.
@@ -134,5 +149,16 @@ mod tests {
         assert_eq!(groups.get(7).unwrap().unit, "a.service");
         groups.forget(100);
         assert!(groups.get(7).is_none());
+    }
+
+    #[test]
+    fn a_group_that_is_watched_again_stays() {
+        let mut groups = Groups::default();
+        groups.insert(7, "/system.slice/a.service");
+        groups.remove_behind(7, 100);
+        assert!(!groups.has(7));
+        groups.insert(7, "/system.slice/a.service");
+        groups.forget(100);
+        assert!(groups.has(7));
     }
 }

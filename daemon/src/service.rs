@@ -205,6 +205,7 @@ impl Service {
             return Err(Refusal::InvalidPolicy(lines.join("\n")));
         }
         self.auditor.set_policies(&policies)?;
+        self.auditor.forget_unwatched(self.pump.produced());
         self.resolve();
         self.tell_status();
         log::info!("Policies reloaded: {}.", self.summary());
@@ -247,6 +248,7 @@ impl Service {
             }
             Request::RemoveWatch { id, caller, reply } => {
                 let removed = self.auditor.remove(id).map(|watch| {
+                    self.auditor.forget_unwatched(self.pump.produced());
                     self.tell_watch(false, id, watch.target.to_string(), watch.events, caller);
                 });
                 let _ = reply.send(removed);
