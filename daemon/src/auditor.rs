@@ -179,7 +179,7 @@ impl Auditor {
         }
         let known: Vec<_> = self.groups.iter().map(|(id, g)| (id, g.path.clone())).collect();
         for (id, path) in known {
-            targets.extend(self.enter(id, &path, "", false)?);
+            self.enter(id, &path, "", false)?;
         }
         self.enter_running()?;
         let gone: Vec<_> = self.names.keys().filter(|n| !names.contains_key(n)).cloned().collect();
@@ -217,21 +217,15 @@ impl Auditor {
         Ok(())
     }
 
-    /// Makes the kernel's entry of a group what the watches say; the group's target, if it is watched.
-    fn enter(
-        &mut self,
-        id: u64,
-        path: &str,
-        invocation: &str,
-        insert: bool,
-    ) -> Result<Option<TargetId>, Refusal> {
+    /// Makes the kernel's entry of a group what the watches say.
+    fn enter(&mut self, id: u64, path: &str, invocation: &str, insert: bool) -> Result<(), Refusal> {
         let set = plan::covering(&self.watches, path);
         let current = self.kernel.group(id).map_err(|e| kernel_refused(&e))?;
         if set.is_empty() {
             if current.is_some() {
                 self.kernel.remove_group(id).map_err(|e| kernel_refused(&e))?;
             }
-            return Ok(None);
+            return Ok(());
         }
         let watched = self.target(&set)?;
         if insert && !self.groups.has(id) {
@@ -243,7 +237,7 @@ impl Auditor {
                 && (g.invocation[0] != 0 || invocation.is_empty())
         };
         if current.is_none() && !insert {
-            return Ok(Some(watched.target));
+            return Ok(());
         }
         if !current.is_some_and(|g| same(&g)) {
             self.kernel.set_group(id, watched, invocation).map_err(|e| limit(&e))?;
@@ -252,7 +246,7 @@ impl Auditor {
                 self.kernel.remove_group(id).map_err(|e| kernel_refused(&e))?;
             }
         }
-        Ok(Some(watched.target))
+        Ok(())
     }
 
     /// Forgets the groups that no watch covers any more; records up to this position may still name them.
