@@ -19,6 +19,7 @@
 #define TS_COMPAT 0x0002
 #define X32_SYSCALL_BIT 0x40000000
 #define THREAD_SIZE_X86 (16 << 10)
+#define SYSCALL_IO_URING_ENTER 426 /* by all doors */
 
 /* Room for the fixed part and six of the longest strings; a per-CPU value may have 32 KiB. */
 #define ASSEMBLY_SIZE (28 << 10)
@@ -27,6 +28,7 @@
 enum finish {
 	FINISH_SUBMIT,
 	FINISH_KEEP_CONNECT,
+	FINISH_KEEP_CALL,
 };
 
 struct path_wanted {
@@ -41,8 +43,10 @@ struct path_wanted {
 struct assembly {
 	__u32 end;
 	__u32 finish; /* enum finish */
-	__u64 socket; /* for FINISH_KEEP_CONNECT */
-	struct path_wanted paths[STRING_COUNT];
+	__u64 object; /* socket for FINISH_KEEP_CONNECT; whatever a call must remember until its end */
+	__s32 dfd;    /* from where PATH_ARG and NEW_PATH_ARG were to be resolved */
+	__s32 new_dfd;
+	struct path_wanted paths[PATH_SLOTS];
 	__u8 data[ASSEMBLY_SIZE];
 };
 
@@ -72,7 +76,7 @@ struct origin {
 	__u32 target;
 	__u32 syscall;
 	__u32 abi;
-	__u32 reserved;
+	__u32 flags; /* enum record_flags */
 	__u8 invocation[INVOCATION_LENGTH];
 };
 
@@ -80,7 +84,7 @@ struct origin {
 struct user_call {
 	__u32 number; /* NO_SYSCALL if there is none */
 	__u32 abi;
-	__u64 args[4];
+	__u64 args[5];
 };
 
 static __always_inline struct task_struct *current_task(void)
@@ -88,7 +92,21 @@ static __always_inline struct task_struct *current_task(void)
 	return (struct task_struct *)bpf_get_current_task();
 }
 
-/* The registers of user space lie at the top of the task's kernel stack. */
+/*
+ * The registers of user space lie at the top of the task's kernel stack; how much is above them depends on
+ * the kernel (FRED, v6.9), which knows itself since v5.15.
+ */
+static __always_inline int read_user_registers(struct task_struct *task, struct pt_regs *regs)
+{
+	void *stack;
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
+		return bpf_probe_read_kernel(regs, sizeof(*regs),
+					     (void *)bpf_task_pt_regs(bpf_get_current_task_btf()));
+	stack = BPF_CORE_READ(task, stack);
+	return bpf_probe_read_kernel(regs, sizeof(*regs), stack + THREAD_SIZE_X86 - sizeof(*regs));
+}
+
 static __always_inline struct user_call user_call(struct task_struct *task)
 {
 	struct user_call call = { .number = NO_SYSCALL, .abi = ABI_X86_64 };
@@ -98,9 +116,12 @@ static __always_inline struct user_call user_call(struct task_struct *task)
 		call.abi = ABI_IO_URING;
 		return call;
 	}
-	void *stack = BPF_CORE_READ(task, stack);
-	if (bpf_probe_read_kernel(&regs, sizeof(regs), stack + THREAD_SIZE_X86 - sizeof(regs)))
+	if (read_user_registers(task, &regs))
 		return call;
+	if (regs.orig_rax == SYSCALL_IO_URING_ENTER) {
+		call.abi = ABI_IO_URING;
+		return call;
+	}
 	call.number = (__u32)regs.orig_rax;
 	if (BPF_CORE_READ(task, thread_info.status) & TS_COMPAT) {
 		call.abi = ABI_I386;
@@ -108,6 +129,7 @@ static __always_inline struct user_call user_call(struct task_struct *task)
 		call.args[1] = (__u32)regs.rcx;
 		call.args[2] = (__u32)regs.rdx;
 		call.args[3] = (__u32)regs.rsi;
+		call.args[4] = (__u32)regs.rdi;
 		return call;
 	}
 	if (call.number != NO_SYSCALL && call.number & X32_SYSCALL_BIT) {
@@ -118,6 +140,7 @@ static __always_inline struct user_call user_call(struct task_struct *task)
 	call.args[1] = regs.rsi;
 	call.args[2] = regs.rdx;
 	call.args[3] = regs.r10;
+	call.args[4] = regs.r8;
 	return call;
 }
 
@@ -146,14 +169,34 @@ static __always_inline int watched(enum event_kind kind, struct origin *origin)
 
 	if (!group || !(group->events & (1ULL << kind)))
 		return 0;
-	if (kind != EVENT_EXEC && in_set_up(current_task()))
-		return 0;
+	origin->flags = 0;
+	if (kind != EVENT_EXEC && in_set_up(current_task())) {
+		if (!group->set_up)
+			return 0;
+		origin->flags = RECORD_SET_UP;
+	}
 	origin->timestamp = bpf_ktime_get_boot_ns();
 	origin->cgroup_id = cgroup_id;
 	origin->target = group->target;
-	origin->reserved = 0;
 	__builtin_memcpy(origin->invocation, group->invocation, INVOCATION_LENGTH);
 	return 1;
+}
+
+static __always_inline void want_path(struct assembly *a, enum string_slot slot, struct vfsmount *mnt,
+				      struct dentry *dentry)
+{
+	a->paths[slot].mnt = (__u64)mnt;
+	a->paths[slot].dentry = (__u64)dentry;
+}
+
+static __always_inline void want_file_path(struct assembly *a, enum string_slot slot, struct file *file)
+{
+	want_path(a, slot, BPF_CORE_READ(file, f_path.mnt), BPF_CORE_READ(file, f_path.dentry));
+}
+
+static __always_inline void want_exe(struct assembly *a)
+{
+	want_file_path(a, STRING_EXE, BPF_CORE_READ(current_task(), mm, exe_file));
 }
 
 /*
@@ -169,7 +212,6 @@ static __always_inline struct assembly *begin_record(enum event_kind kind, const
 	__u64 ids = bpf_get_current_pid_tgid();
 	__u64 users = bpf_get_current_uid_gid();
 	struct record_header *header;
-	struct file *exe;
 
 	if (!a)
 		return 0;
@@ -179,6 +221,7 @@ static __always_inline struct assembly *begin_record(enum event_kind kind, const
 	a->end = size;
 	a->finish = FINISH_SUBMIT;
 	header->kind = kind;
+	header->flags = origin->flags;
 	header->timestamp = origin->timestamp;
 	header->cgroup_id = origin->cgroup_id;
 	header->target = origin->target;
@@ -194,16 +237,8 @@ static __always_inline struct assembly *begin_record(enum event_kind kind, const
 	header->abi = origin->abi;
 	bpf_get_current_comm(header->comm, COMM_LENGTH);
 	__builtin_memcpy(header->invocation, origin->invocation, INVOCATION_LENGTH);
-	exe = BPF_CORE_READ(task, mm, exe_file);
-	a->paths[STRING_EXE].mnt = (__u64)BPF_CORE_READ(exe, f_path.mnt);
-	a->paths[STRING_EXE].dentry = (__u64)BPF_CORE_READ(exe, f_path.dentry);
+	want_exe(a);
 	return a;
-}
-
-static __always_inline void want_file_path(struct assembly *a, enum string_slot slot, struct file *file)
-{
-	a->paths[slot].mnt = (__u64)BPF_CORE_READ(file, f_path.mnt);
-	a->paths[slot].dentry = (__u64)BPF_CORE_READ(file, f_path.dentry);
 }
 
 /* Where the next string goes; never so far that the longest one does not fit. */
@@ -258,9 +293,9 @@ static __always_inline void append_string(struct assembly *a, enum string_slot s
 
 static __always_inline struct counters *counters_of(__u32 target, __u32 kind)
 {
-	__u32 index = target * EVENT_COUNT + kind;
+	struct target_counters *of = bpf_map_lookup_elem(&counters, &target);
 
-	return bpf_map_lookup_elem(&counters, &index);
+	return of && kind < EVENT_COUNT ? &of->events[kind] : 0;
 }
 
 /* An event for which there was no room before it came to a record. */
@@ -275,12 +310,12 @@ static __always_inline void count_lost_state(__u32 target, __u32 kind)
 }
 
 /* Counts the event as seen, and sends its record or counts it as lost: the ledger's first half. */
-static __always_inline void submit(struct assembly *a)
+static __always_inline void send_record(struct record_header *header, const volatile __u32 *end,
+					__u32 longest)
 {
-	struct record_header *header = (struct record_header *)a->data;
 	struct counters *count = counters_of(header->target, header->kind);
 	__u64 wake = BPF_RB_NO_WAKEUP;
-	__u32 length = a->end;
+	__u64 length;
 
 	if (!count)
 		return;
@@ -293,8 +328,15 @@ static __always_inline void submit(struct assembly *a)
 	} else if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= high_water) {
 		wake = BPF_RB_FORCE_WAKEUP;
 	}
-	if (length > ASSEMBLY_SIZE || bpf_ringbuf_output(&ring, a->data, length, wake))
+	/* Read here: the verifier forgets the bounds of what is moved to the stack. */
+	length = *end;
+	if (length > longest || bpf_ringbuf_output(&ring, header, length, wake))
 		count->lost_ring++;
+}
+
+static __always_inline void submit(struct assembly *a)
+{
+	send_record((struct record_header *)a->data, &a->end, ASSEMBLY_SIZE);
 }
 
 /* The last thing that a program does: looks up the paths wanted, then sends or keeps the record. */

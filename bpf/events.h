@@ -11,9 +11,40 @@
 
 /* The order is that of EVENTS in daemon/src/event.rs; a test there compares the two. */
 enum event_kind {
-	EVENT_OPEN,
 	EVENT_EXEC,
+	EVENT_FORK,
+	EVENT_EXIT,
+	EVENT_OPEN,
+	EVENT_CLOSE,
+	EVENT_READ,
+	EVENT_WRITE,
+	EVENT_MKDIR,
+	EVENT_RMDIR,
+	EVENT_UNLINK,
+	EVENT_RENAME,
+	EVENT_LINK,
+	EVENT_SYMLINK,
+	EVENT_MKNOD,
+	EVENT_TRUNCATE,
+	EVENT_CHMOD,
+	EVENT_CHOWN,
+	EVENT_SETXATTR,
+	EVENT_MOUNT,
+	EVENT_UMOUNT,
 	EVENT_TCP_CONNECT,
+	EVENT_TCP_ACCEPT,
+	EVENT_TCP_CLOSE,
+	EVENT_LISTEN,
+	EVENT_BIND,
+	EVENT_UDP_SEND,
+	EVENT_UNIX_CONNECT,
+	EVENT_SETUID,
+	EVENT_SETGID,
+	EVENT_CAPSET,
+	EVENT_PTRACE,
+	EVENT_KILL,
+	EVENT_BPF,
+	EVENT_MODULE_LOAD,
 	EVENT_COUNT,
 };
 
@@ -30,6 +61,10 @@ enum limits {
 	CGROUP_PATH_MAX = 1024,
 	/* No system call number is known: a kernel thread, or a task of io_uring. */
 	NO_SYSCALL = 0xffffffff,
+	/* No id, descriptor or process: what calls take as -1, too. */
+	NO_NUMBER = 0xffffffff,
+	/* The most bytes of data that a policy may ask for. */
+	CAPTURE_MAX = 4096,
 };
 
 /* The door through which the call came. */
@@ -40,14 +75,23 @@ enum abi {
 	ABI_IO_URING,
 };
 
-/* The strings that may follow a record's fixed part, wherever its header says. */
+/*
+ * The strings that may follow a record's fixed part, wherever its header says. Those that are looked up from a
+ * place in the kernel's tree of files come first.
+ */
 enum string_slot {
-	STRING_EXE,	    /* executable of the process */
-	STRING_PATH,	    /* resolved path */
-	STRING_PATH_ARG,    /* path as the program passed it, as the kernel copied it */
-	STRING_BASE,	    /* directory from which a relative PATH_ARG was to be resolved */
+	STRING_EXE,	 /* executable of the process */
+	STRING_PATH,	 /* resolved path */
+	STRING_BASE,	 /* directory from which a relative PATH_ARG was to be resolved */
+	STRING_NEW_PATH, /* the same of a call's second path */
+	STRING_NEW_BASE,
+	PATH_SLOTS,
+	STRING_PATH_ARG = PATH_SLOTS, /* path as the program passed it, as the kernel copied it */
+	STRING_NEW_PATH_ARG,
 	STRING_INTERPRETER, /* interpreter of a script */
 	STRING_ARGV,	    /* arguments, each with its NUL */
+	STRING_NAME,	    /* what the event names that is no path: attribute, file system, module, socket */
+	STRING_DATA,	    /* bytes read or written */
 	STRING_COUNT,
 };
 
@@ -67,6 +111,10 @@ enum record_flags {
 	RECORD_FD_PATH = 1 << 2,
 	/* Opened into a table of io_uring: the result is no descriptor. */
 	RECORD_NO_FD = 1 << 3,
+	/* Done by systemd before the unit's own program runs. */
+	RECORD_SET_UP = 1 << 4,
+	/* NAME is a name in the abstract namespace of unix sockets. */
+	RECORD_ABSTRACT = 1 << 5,
 };
 
 /* What every record begins with. The strings follow the fixed part of its kind, in any order. */
@@ -92,7 +140,7 @@ struct record_header {
 	__u16 string_offset[STRING_COUNT]; /* from the record's beginning */
 	__u16 string_length[STRING_COUNT];
 	__u16 string_state[STRING_COUNT];
-	__u32 reserved;
+	__u16 reserved[3];
 };
 
 /* What is said of a file that was found. */
@@ -116,22 +164,81 @@ struct exec_record {
 	__u32 reserved;
 };
 
-struct tcp_connect_record {
+/* All events of @file but open; what a member says depends on the event, and is 0 where it says nothing. */
+struct file_record {
 	struct record_header header;
+	struct file_identity file;
+	__u64 size; /* truncate: length asked for; read, write: bytes asked for */
+	__s32 fd;   /* NO_NUMBER: the call has none */
+	__u32 mode; /* mkdir, mknod, chmod: as asked for, type included */
+	__u32 flags;
+	__u32 uid; /* chown: owner asked for, NO_NUMBER to leave it */
+	__u32 gid;
+	__u32 device_major; /* mknod */
+	__u32 device_minor;
+	__u32 reserved;
+};
+
+/* fork, exit, kill, ptrace */
+struct process_record {
+	struct record_header header;
+	__u64 flags;	    /* fork: CLONE_* */
+	__u64 other_cgroup; /* control group of the other process; 0 if there is none */
+	__u32 other_pid;    /* fork: child; kill, ptrace: whom it is done to */
+	__u32 other_tid;
+	__u32 status;  /* exit: what was passed to exit() */
+	__u32 signal;  /* exit: that ended it; kill: that was sent */
+	__u32 request; /* ptrace: PTRACE_* */
+	__u32 reserved;
+	__u8 other_comm[COMM_LENGTH];
+};
+
+/* setuid, setgid, capset: what the process has afterwards, or asked for if it failed */
+struct credentials_record {
+	struct record_header header;
+	__u64 effective; /* capabilities */
+	__u64 permitted;
+	__u64 inheritable;
+	__u32 id; /* real; NO_NUMBER to leave it */
+	__u32 effective_id;
+	__u32 saved_id;
+	__u32 file_system_id;
+};
+
+/* All events of @network */
+struct socket_record {
+	struct record_header header;
+	__u64 bytes_in; /* tcp-close */
+	__u64 bytes_out;
+	__u64 duration;	   /* tcp-close: since it was established, ns; 0 if that was not seen */
+	__u64 peer_cgroup; /* control group of the other end, if that is on this machine */
+	__u32 peer_pid;
+	__u32 peer_reserved;
 	__u8 source[16]; /* network order; IPv4 in the first four */
 	__u8 destination[16];
 	__u16 source_port; /* host order */
 	__u16 destination_port;
-	__u32 family; /* AF_INET, AF_INET6 */
+	__u32 family; /* AF_* */
+	__u32 type;   /* SOCK_* */
 	__u32 net_ns;
-	__u32 reserved;
+	__s32 fd;
+	__u32 backlog;		   /* listen */
+	struct file_identity file; /* of a unix socket with a path */
+};
+
+/* bpf */
+struct bpf_record {
+	struct record_header header;
+	__u32 command; /* BPF_* of enum bpf_cmd */
+	__u32 type;    /* of the program or map */
 };
 
 /* Map `groups`: control-group id to what is watched in it. */
 struct group {
-	__u64 events; /* bit n: the event of number n */
-	__u32 target; /* index into `counters`, and the daemon's table of watches */
-	__u32 reserved;
+	__u64 events;  /* bit n: the event of number n */
+	__u32 target;  /* index into `counters`, and the daemon's table of watches */
+	__u16 capture; /* bytes of data that read and write records have */
+	__u16 set_up;  /* 1: what systemd does before the unit's program runs is recorded, too */
 	__u8 invocation[INVOCATION_LENGTH];
 };
 
@@ -148,15 +255,20 @@ enum targets {
 struct name_value {
 	__u64 events;
 	__u32 target;
-	__u32 reserved;
+	__u16 capture;
+	__u16 set_up;
 };
 
-/* Map `counters`, per CPU, at target * EVENT_COUNT + event. */
+/* Map `counters`, per CPU, by target. */
 struct counters {
 	__u64 seen;
 	__u64 lost_ring;
 	__u64 lost_state;
 	__u64 results_missed;
+};
+
+struct target_counters {
+	struct counters events[EVENT_COUNT];
 };
 
 /* Ring `group_ring`: how the daemon hears of control groups. */

@@ -205,4 +205,9 @@ struct vfsmount___6_3 {
 	void *mnt_idmap;
 };
 
+/* Commit e34a02dc40c9 (v5.15). */
+enum io_uring_op___5_15 {
+	IORING_OP_MKDIRAT = 37,
+};
+
 #pragma clang attribute pop

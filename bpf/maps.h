@@ -34,9 +34,9 @@ struct {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1024 * EVENT_COUNT);
+	__uint(max_entries, 1024);
 	__type(key, __u32);
-	__type(value, struct counters);
+	__type(value, struct target_counters);
 } counters SEC(".maps");
 
 /* Bytes in the ring at which its reader is woken at once. */
@@ -52,7 +52,11 @@ __u64 reader_sleeps = 0;
 struct record_types {
 	struct open_record open;
 	struct exec_record exec;
-	struct tcp_connect_record tcp_connect;
+	struct file_record file;
+	struct process_record process;
+	struct credentials_record credentials;
+	struct socket_record socket;
+	struct bpf_record bpf;
 	struct group_record group;
 	enum event_kind kind;
 	enum limits limits;

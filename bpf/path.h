@@ -98,6 +98,14 @@ static __always_inline int is_anonymous(struct vfsmount *vfsmount)
 	return ns < 0 && ns >= -4095;
 }
 
+/* A name that has no file yet is none that was deleted. */
+static __always_inline int is_deleted(struct dentry *dentry)
+{
+	struct inode *inode = BPF_CORE_READ(dentry, d_inode);
+
+	return inode && BPF_CORE_READ(inode, i_nlink) == 0;
+}
+
 /* Looks up one wanted path and appends it. */
 static __always_inline void append_wanted_path(struct assembly *a, enum string_slot slot)
 {
@@ -109,6 +117,7 @@ static __always_inline void append_wanted_path(struct assembly *a, enum string_s
 
 	if (!mnt || !dentry)
 		return;
+	a->paths[slot].mnt = 0;
 	walk_path((__u64)mnt, (__u64)dentry);
 	walk = bpf_map_lookup_elem(&walks, &zero);
 	if (!walk)
@@ -117,7 +126,7 @@ static __always_inline void append_wanted_path(struct assembly *a, enum string_s
 	state = walk->state;
 	if (is_anonymous(mnt))
 		state = (state & ~STRING_UNREACHABLE) | STRING_ANONYMOUS;
-	else if (BPF_CORE_READ(dentry, d_inode, i_nlink) == 0)
+	else if (is_deleted(dentry))
 		state |= STRING_DELETED;
 	if (start >= STRING_MAX) {
 		/* Nothing but the root. */
@@ -127,32 +136,44 @@ static __always_inline void append_wanted_path(struct assembly *a, enum string_s
 	append_bytes(a, slot, walk->text + start, STRING_MAX - start, state);
 }
 
-static __always_inline void identify(struct file_identity *identity, struct file *file)
+static __always_inline void identify_inode(struct file_identity *identity, struct inode *inode)
 {
-	__u32 dev = BPF_CORE_READ(file, f_inode, i_sb, s_dev);
+	__u32 dev = BPF_CORE_READ(inode, i_sb, s_dev);
 
-	identity->inode = BPF_CORE_READ(file, f_inode, i_ino);
+	identity->inode = BPF_CORE_READ(inode, i_ino);
 	/* The kernel's own encoding, include/linux/kdev_t.h. */
 	identity->major = dev >> 20;
 	identity->minor = dev & ((1 << 20) - 1);
 }
 
+static __always_inline void identify(struct file_identity *identity, struct file *file)
+{
+	identify_inode(identity, BPF_CORE_READ(file, f_inode));
+}
+
+/* The file of a descriptor of the current process; 0 if there is none. */
+static __always_inline struct file *file_of(int fd)
+{
+	struct fdtable *fdt = BPF_CORE_READ(current_task(), files, fdt);
+	struct file **slots = BPF_CORE_READ(fdt, fd);
+	struct file *file = 0;
+
+	if (fd >= 0 && (__u32)fd < BPF_CORE_READ(fdt, max_fds))
+		bpf_probe_read_kernel(&file, sizeof(file), slots + fd);
+	return file;
+}
+
 /* The directory from which a relative name was to be resolved. */
-static __always_inline void want_base(struct assembly *a, int dfd)
+static __always_inline void want_base(struct assembly *a, enum string_slot slot, int dfd)
 {
 	struct task_struct *task = current_task();
-	struct fdtable *fdt;
-	struct file **slot, *dir = 0;
+	struct file *directory;
 
 	if (dfd == AT_FDCWD_FD) {
-		a->paths[STRING_BASE].mnt = (__u64)BPF_CORE_READ(task, fs, pwd.mnt);
-		a->paths[STRING_BASE].dentry = (__u64)BPF_CORE_READ(task, fs, pwd.dentry);
+		want_path(a, slot, BPF_CORE_READ(task, fs, pwd.mnt), BPF_CORE_READ(task, fs, pwd.dentry));
 		return;
 	}
-	fdt = BPF_CORE_READ(task, files, fdt);
-	if (dfd < 0 || (__u32)dfd >= BPF_CORE_READ(fdt, max_fds))
-		return;
-	slot = BPF_CORE_READ(fdt, fd);
-	bpf_probe_read_kernel(&dir, sizeof(dir), slot + dfd);
-	want_file_path(a, STRING_BASE, dir);
+	directory = file_of(dfd);
+	if (directory)
+		want_file_path(a, slot, directory);
 }

@@ -4,11 +4,13 @@
  * and kretprobes that the daemon defines in tracefs, where maxactive can be set; daemon/src/probes.rs says
  * which function each one belongs to.
  */
+#include "call.h"
 #include "common.h"
-#include "file.h"
+#include "connect.h"
+#include "entries.h"
+#include "exec.h"
 #include "group.h"
-#include "network.h"
-#include "process.h"
+#include "open.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -29,11 +31,12 @@ int finish_record(struct pt_regs *ctx)
 
 	if (!a)
 		return 0;
-	append_wanted_path(a, STRING_EXE);
-	append_wanted_path(a, STRING_PATH);
-	append_wanted_path(a, STRING_BASE);
+	for (int slot = 0; slot < PATH_SLOTS; slot++)
+		append_wanted_path(a, slot);
 	if (a->finish == FINISH_KEEP_CONNECT)
 		keep_connect(a);
+	else if (a->finish == FINISH_KEEP_CALL)
+		keep_call(a);
 	else
 		submit(a);
 	return 0;
@@ -80,6 +83,11 @@ PROBE(probe_exec_success, on_exec_success(ctx, PARM(1, struct linux_binprm *)))
 PROBE(return_exec, on_exec_failure(ctx, PT_REGS_RC(ctx)))
 PROBE(return_exec_call, on_exec_return(ctx, PT_REGS_RC(ctx)))
 
+/* mkdir */
+PROBE(probe_mkdir, on_mkdir(PARM(1, int), PARM(2, const void *), PARM(3, __u32)))
+PROBE(probe_made_mkdir, on_path_created(ctx, EVENT_MKDIR, PARM(1, struct path *), PARM(2, struct dentry *)))
+PROBE(return_mkdir, end_call(ctx, EVENT_MKDIR, PT_REGS_RC(ctx)))
+
 /* tcp-connect */
 PROBE(probe_tcp_connect, on_tcp_connect(ctx, PARM(1, struct sock *), PARM(2, const void *)))
 PROBE(return_tcp_connect, on_tcp_connect_return(PT_REGS_RC(ctx)))
@@ -94,5 +102,6 @@ int probe_exit(struct pt_regs *ctx)
 	settle_open_call(task);
 	bpf_map_delete_elem(&exec_calls, &task);
 	settle_connect(task);
+	settle_call(task);
 	return 0;
 }

@@ -75,6 +75,8 @@ impl Auditor {
                     events: policy.events,
                     origin,
                     unit_log: policy.unit_log,
+                    capture: policy.capture,
+                    set_up: policy.set_up,
                     resolution,
                 };
                 wanted.insert(id, watch);
@@ -92,7 +94,9 @@ impl Auditor {
     ) -> Result<WatchId, Refusal> {
         let id = self.next;
         let mut wanted = self.watches.clone();
-        wanted.insert(id, Watch { target, events, origin: Origin::RunTime, unit_log: false, resolution });
+        let origin = Origin::RunTime;
+        let watch = Watch { target, events, origin, unit_log: false, capture: 0, set_up: false, resolution };
+        wanted.insert(id, watch);
         self.replace(wanted, id + 1)?;
         Ok(id)
     }
@@ -143,7 +147,7 @@ impl Auditor {
 
     fn target(&mut self, set: &Set) -> Result<Watched, Refusal> {
         let kernel = &self.kernel;
-        let read = |t, e| kernel.counters(t, e).unwrap_or_default();
+        let read = |t| kernel.counters(t);
         let target = self.ledger.target(set, &read).map_err(|ledger::Full| {
             Refusal::LimitReached(
                 "There are as many sets of watches as the setting \"watches\" allows: make it larger in \
@@ -151,11 +155,16 @@ impl Auditor {
                     .to_owned(),
             )
         })?;
-        let events = set
-            .iter()
-            .filter_map(|id| self.watches.get(id))
-            .fold(EventSet::default(), |all, w| all.union(w.events));
-        Ok(Watched { events: events.mask(), target })
+        let watches = || set.iter().filter_map(|id| self.watches.get(id));
+        let events = watches().fold(EventSet::default(), |all, w| all.union(w.events));
+        // What no probe tells of must not be told of in part.
+        let events: EventSet = events.iter().filter(|e| self.probes.lacking(*e).is_none()).collect();
+        Ok(Watched {
+            events: events.mask(),
+            target,
+            capture: watches().map(|w| w.capture).max().unwrap_or_default(),
+            set_up: watches().any(|w| w.set_up),
+        })
     }
 
     /// Makes the kernel side what the watches say. Probes first, so that nothing is watched without them; names
@@ -190,7 +199,7 @@ impl Auditor {
         for (_, group) in self.groups.iter() {
             let set = plan::covering(&self.watches, &group.path);
             let kernel = &self.kernel;
-            targets.extend(self.ledger.target(&set, &|t, e| kernel.counters(t, e).unwrap_or_default()));
+            targets.extend(self.ledger.target(&set, &|t| kernel.counters(t)));
         }
         self.ledger.retain(&targets);
         Ok(())
@@ -234,6 +243,8 @@ impl Auditor {
         let same = |g: &types::group| {
             g.events == watched.events
                 && g.target == watched.target
+                && g.capture == watched.capture
+                && (g.set_up != 0) == watched.set_up
                 && (g.invocation[0] != 0 || invocation.is_empty())
         };
         if current.is_none() && !insert {
@@ -298,13 +309,13 @@ impl Auditor {
     }
 
     fn counts(&self, accept: impl Fn(&Set) -> bool) -> Vec<(crate::event::Event, Counts)> {
-        self.ledger.counts(&|t, e| self.kernel.counters(t, e).unwrap_or_default(), accept)
+        self.ledger.counts(&|t| self.kernel.counters(t), accept)
     }
 
     /// Losses that no record has told of.
     pub fn untold(&mut self) -> Vec<ledger::Untold> {
         let kernel = &self.kernel;
-        self.ledger.untold(&|t, e| kernel.counters(t, e).unwrap_or_default())
+        self.ledger.untold(&|t| kernel.counters(t))
     }
 
     /// A watch as the bus shows it.

@@ -83,7 +83,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Settings, Vec<Problem>> {
 }
 
 /// Sets one setting if the file has its key; what `read` says against the value is a problem.
-fn set<T>(
+pub fn set<T>(
     document: &mut Document<'_>,
     key: &'static str,
     setting: &mut T,
@@ -121,7 +121,8 @@ fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
-fn count(value: &DeValue<'_>, range: RangeInclusive<u32>) -> Result<u32, String> {
+/// Reads an integer of this range.
+pub fn count(value: &DeValue<'_>, range: RangeInclusive<u32>) -> Result<u32, String> {
     let number = integer(value).and_then(|n| u32::try_from(n).ok()).filter(|n| range.contains(n));
     number.ok_or_else(|| format!("an integer from {} to {}", range.start(), range.end()))
 }

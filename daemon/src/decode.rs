@@ -36,6 +36,16 @@ pub struct Strings<'a> {
     pub interpreter: Option<Text<'a>>,
     /// Arguments, each with its NUL.
     pub argv: Option<Text<'a>>,
+    /// Resolved second path.
+    pub new_path: Option<Text<'a>>,
+    /// Second path as the program passed it.
+    pub new_path_arg: Option<Text<'a>>,
+    /// Directory from which a relative `new_path_arg` was to be resolved.
+    pub new_base: Option<Text<'a>>,
+    /// What the event names that is no path.
+    pub name: Option<Text<'a>>,
+    /// Bytes read or written.
+    pub data: Option<Text<'a>>,
 }
 
 /// What kind of record it is, with the fixed part of that kind.
@@ -45,13 +55,23 @@ pub enum Body {
     Open(types::open_record),
     /// `exec`
     Exec(types::exec_record),
-    /// `tcp-connect`
-    TcpConnect(types::tcp_connect_record),
+    /// The events of `@file` but `open`, and `module-load`
+    File(types::file_record),
+    /// `fork`, `exit`, `kill`, `ptrace`
+    Process(types::process_record),
+    /// `setuid`, `setgid`, `capset`
+    Credentials(types::credentials_record),
+    /// The events of `@network`
+    Socket(types::socket_record),
+    /// `bpf`
+    Bpf(types::bpf_record),
 }
 
 /// A record.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
+    /// What it tells of.
+    pub event: Event,
     /// What every record has.
     pub header: types::record_header,
     /// Its fixed part.
@@ -63,10 +83,37 @@ pub struct Record<'a> {
 /// Reads a record; `None` if the bytes are none.
 pub fn decode(data: &[u8]) -> Option<Record<'_>> {
     let header: types::record_header = wire::read(data)?;
-    let body = match Event::from_number(header.kind)? {
+    let event = Event::from_number(header.kind)?;
+    let body = match event {
         Event::Open => Body::Open(wire::read(data)?),
         Event::Exec => Body::Exec(wire::read(data)?),
-        Event::TcpConnect => Body::TcpConnect(wire::read(data)?),
+        Event::Close
+        | Event::Read
+        | Event::Write
+        | Event::Mkdir
+        | Event::Rmdir
+        | Event::Unlink
+        | Event::Rename
+        | Event::Link
+        | Event::Symlink
+        | Event::Mknod
+        | Event::Truncate
+        | Event::Chmod
+        | Event::Chown
+        | Event::Setxattr
+        | Event::Mount
+        | Event::Umount
+        | Event::ModuleLoad => Body::File(wire::read(data)?),
+        Event::Fork | Event::Exit | Event::Kill | Event::Ptrace => Body::Process(wire::read(data)?),
+        Event::Setuid | Event::Setgid | Event::Capset => Body::Credentials(wire::read(data)?),
+        Event::TcpConnect
+        | Event::TcpAccept
+        | Event::TcpClose
+        | Event::Listen
+        | Event::Bind
+        | Event::UdpSend
+        | Event::UnixConnect => Body::Socket(wire::read(data)?),
+        Event::Bpf => Body::Bpf(wire::read(data)?),
     };
     let string = |slot: types::string_slot| string(data, &header, slot);
     let strings = Strings {
@@ -76,8 +123,13 @@ pub fn decode(data: &[u8]) -> Option<Record<'_>> {
         base: string(types::string_slot::STRING_BASE)?,
         interpreter: string(types::string_slot::STRING_INTERPRETER)?,
         argv: string(types::string_slot::STRING_ARGV)?,
+        new_path: string(types::string_slot::STRING_NEW_PATH)?,
+        new_path_arg: string(types::string_slot::STRING_NEW_PATH_ARG)?,
+        new_base: string(types::string_slot::STRING_NEW_BASE)?,
+        name: string(types::string_slot::STRING_NAME)?,
+        data: string(types::string_slot::STRING_DATA)?,
     };
-    Some(Record { header, body, strings })
+    Some(Record { event, header, body, strings })
 }
 
 /// The outer `None`: the header points outside of the record. The inner one: there is no such string.
@@ -118,7 +170,9 @@ pub(crate) mod tests {
     }
 
     fn open_record() -> Vec<u8> {
-        let record = types::open_record::default();
+        let kind = types::event_kind::EVENT_OPEN.0;
+        let header = types::record_header { kind, ..Default::default() };
+        let record = types::open_record { header, ..Default::default() };
         encode(
             wire::bytes(&record),
             &[
@@ -139,14 +193,14 @@ pub(crate) mod tests {
         assert_eq!(record.strings.argv, None);
     }
 
+    /// `EVENT_TCP_CONNECT` of the kernel side is `tcp-connect`, and so on in this order.
     #[test]
     fn every_number_of_the_kernel_side_is_an_event() {
-        let kinds = types::event_kind::EVENT_COUNT.0;
-        assert_eq!(kinds as usize, crate::event::EVENTS.len());
-        assert_eq!(Event::Open.number(), types::event_kind::EVENT_OPEN.0 as usize);
-        assert_eq!(Event::Exec.number(), types::event_kind::EVENT_EXEC.0 as usize);
-        assert_eq!(Event::TcpConnect.number(), types::event_kind::EVENT_TCP_CONNECT.0 as usize);
-        assert!(Event::from_number(kinds).is_none());
+        let header = include_str!("../../bpf/events.h");
+        let kinds: Vec<_> = header.lines().filter_map(|l| l.trim().strip_prefix("EVENT_")).collect();
+        let constant = |e: Event| format!("{},", e.name().to_uppercase().replace('-', "_"));
+        assert_eq!(kinds, Event::all().map(constant).chain(["COUNT,".to_owned()]).collect::<Vec<_>>());
+        assert!(Event::from_number(types::event_kind::EVENT_COUNT.0).is_none());
     }
 
     /// Every prefix, and every single byte changed: an answer or none, never a panic, and no string from

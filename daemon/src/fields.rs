@@ -89,12 +89,86 @@ pub mod name {
         TRACELEFT_DEV,
         /// Inode of the file.
         TRACELEFT_INODE,
+        /// Resolved second path.
+        TRACELEFT_NEW_PATH,
+        /// Second path as passed.
+        TRACELEFT_NEW_PATH_ARG,
+        /// What a symbolic link says.
+        TRACELEFT_LINK_TARGET,
+        /// Device that a node stands for.
+        TRACELEFT_RDEV,
+        /// Kind of file that was made.
+        TRACELEFT_FILE_TYPE,
+        /// Length asked for.
+        TRACELEFT_SIZE,
+        /// Owner asked for.
+        TRACELEFT_OWNER_UID,
+        /// Group asked for.
+        TRACELEFT_OWNER_GID,
+        /// Name of an extended attribute.
+        TRACELEFT_XATTR,
+        /// What is mounted.
+        TRACELEFT_SOURCE,
+        /// Type of the file system.
+        TRACELEFT_FSTYPE,
+        /// Bytes asked for.
+        TRACELEFT_REQUESTED,
+        /// The first bytes read or written.
+        TRACELEFT_DATA,
         /// Interpreter of a script.
         TRACELEFT_INTERPRETER,
         /// Arguments.
         TRACELEFT_ARGV,
         /// Number of arguments.
         TRACELEFT_ARGC,
+        /// Process that was made.
+        TRACELEFT_CHILD_PID,
+        /// What the process passed to `exit`.
+        TRACELEFT_EXIT_STATUS,
+        /// Signal, by name.
+        TRACELEFT_SIGNAL,
+        /// Process that it is done to.
+        TRACELEFT_TARGET_PID,
+        /// Thread that it is done to.
+        TRACELEFT_TARGET_TID,
+        /// Name of the task that it is done to.
+        TRACELEFT_TARGET_COMM,
+        /// Unit that it is done to.
+        TRACELEFT_TARGET_UNIT,
+        /// Request of ptrace.
+        TRACELEFT_REQUEST,
+        /// Real id afterwards.
+        TRACELEFT_NEW_UID,
+        /// Effective id afterwards.
+        TRACELEFT_NEW_EUID,
+        /// Saved id afterwards.
+        TRACELEFT_NEW_SUID,
+        /// File-system id afterwards.
+        TRACELEFT_NEW_FSUID,
+        /// Real id afterwards.
+        TRACELEFT_NEW_GID,
+        /// Effective id afterwards.
+        TRACELEFT_NEW_EGID,
+        /// Saved id afterwards.
+        TRACELEFT_NEW_SGID,
+        /// File-system id afterwards.
+        TRACELEFT_NEW_FSGID,
+        /// Effective capabilities afterwards.
+        TRACELEFT_CAP_EFFECTIVE,
+        /// Permitted capabilities afterwards.
+        TRACELEFT_CAP_PERMITTED,
+        /// Inheritable capabilities afterwards.
+        TRACELEFT_CAP_INHERITABLE,
+        /// Command of `bpf`.
+        TRACELEFT_BPF_COMMAND,
+        /// Type of a BPF program or map.
+        TRACELEFT_BPF_TYPE,
+        /// Name of a BPF program or map.
+        TRACELEFT_BPF_NAME,
+        /// Name of a kernel module.
+        TRACELEFT_MODULE,
+        /// Done by systemd before the unit's own program ran.
+        TRACELEFT_SETUP,
         /// Address family.
         TRACELEFT_FAMILY,
         /// Source address.
@@ -109,6 +183,22 @@ pub mod name {
         TRACELEFT_NET_NS,
         /// The connection was made after the call had returned.
         TRACELEFT_ASYNC,
+        /// Type of the socket.
+        TRACELEFT_SOCKET_TYPE,
+        /// Name of a unix socket that is no path.
+        TRACELEFT_ABSTRACT,
+        /// Connections that may wait.
+        TRACELEFT_BACKLOG,
+        /// Bytes received.
+        TRACELEFT_BYTES_IN,
+        /// Bytes sent.
+        TRACELEFT_BYTES_OUT,
+        /// ns from the connection to its end.
+        TRACELEFT_DURATION,
+        /// Unit at the other end.
+        TRACELEFT_PEER_UNIT,
+        /// Process at the other end.
+        TRACELEFT_PEER_PID,
         /// Cause of a loss.
         TRACELEFT_CAUSE,
         /// Event that was lost.

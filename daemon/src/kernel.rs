@@ -9,7 +9,7 @@ use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Link, MapCore, MapFlags, PrintLevel, TracepointCategory};
 
 use crate::config::Settings;
-use crate::event::{EVENTS, Event};
+use crate::event::EVENTS;
 use crate::names::TRACEFS_GROUP;
 use crate::ring::{Ring, SharedFlag};
 use crate::skel::{TraceleftSkel, TraceleftSkelBuilder, types};
@@ -23,6 +23,8 @@ const HIGH_WATER_PART: u32 = 8;
 /// Connections being made, at most; beyond them an attempt is recorded without its outcome.
 const CONNECTS: u32 = 4096;
 
+/// The kernel's counters of one target, by number of the event.
+pub type EventCounters = Vec<types::counters>;
 /// Index into the kernel's counters, and into the table of the sets of watches that they belong to.
 pub type TargetId = u32;
 /// No target: a parent that is not watched.
@@ -72,6 +74,10 @@ pub struct Watched {
     pub events: u64,
     /// Target.
     pub target: TargetId,
+    /// Bytes of data that records of `read` and `write` have.
+    pub capture: u16,
+    /// What systemd does before the unit's program runs is recorded, too.
+    pub set_up: bool,
 }
 
 /// The object in the kernel.
@@ -95,7 +101,6 @@ impl Kernel {
         // Once in the life of the process, and for all of it.
         let storage = Box::leak(Box::new(MaybeUninit::uninit()));
         let mut open = TraceleftSkelBuilder::default().open(storage).trying("cannot read the BPF object")?;
-        let events = u32::try_from(EVENTS.len()).unwrap_or(u32::MAX);
         let sizes = [
             (&mut open.maps.ring, settings.ring_size),
             (&mut open.maps.group_ring, GROUP_RING_SIZE),
@@ -105,7 +110,8 @@ impl Kernel {
             (&mut open.maps.connect_calls, settings.calls),
             (&mut open.maps.connects, settings.calls.min(CONNECTS)),
             (&mut open.maps.names, settings.watches.saturating_mul(4)),
-            (&mut open.maps.counters, settings.watches.saturating_mul(events)),
+            (&mut open.maps.counters, settings.watches),
+            (&mut open.maps.small_calls, settings.calls),
         ];
         for (map, entries) in sizes {
             map.set_max_entries(entries).trying("cannot set the size of a BPF map")?;
@@ -157,7 +163,8 @@ impl Kernel {
 
     /// Enters a name, or changes what it gets.
     pub fn set_name(&self, name: &Name, watched: Watched) -> Result<(), Error> {
-        let value = types::name_value { events: watched.events, target: watched.target, reserved: 0 };
+        let Watched { events, target, capture, set_up } = watched;
+        let value = types::name_value { events, target, capture, set_up: set_up.into() };
         self.skel
             .maps
             .names
@@ -183,6 +190,8 @@ impl Kernel {
         let mut value = self.group(id)?.unwrap_or_default();
         value.events = watched.events;
         value.target = watched.target;
+        value.capture = watched.capture;
+        value.set_up = watched.set_up.into();
         if value.invocation[0] == 0 && invocation.len() == value.invocation.len() {
             value.invocation.copy_from_slice(invocation.as_bytes());
         }
@@ -197,26 +206,21 @@ impl Kernel {
             .trying(format_args!("cannot stop watching control group {id}"))
     }
 
-    /// Counters of a target's event, summed over the processors.
-    pub fn counters(&self, target: TargetId, event: Event) -> Result<types::counters, Error> {
-        let index = usize::try_from(target).unwrap_or_default() * EVENTS.len() + event.number();
-        let index = u32::try_from(index).unwrap_or(u32::MAX).to_ne_bytes();
-        let values = self
-            .skel
-            .maps
-            .counters
-            .lookup_percpu(&index, MapFlags::ANY)
-            .trying("cannot read the counters")?;
-        let mut sum = types::counters::default();
-        for value in values.into_iter().flatten() {
-            let types::counters { seen, lost_ring, lost_state, results_missed } =
-                wire::read(&value).unwrap_or_default();
-            sum.seen += seen;
-            sum.lost_ring += lost_ring;
-            sum.lost_state += lost_state;
-            sum.results_missed += results_missed;
+    /// Counters of a target by event, summed over the processors. An array's element can always be read.
+    pub fn counters(&self, target: TargetId) -> EventCounters {
+        let values = self.skel.maps.counters.lookup_percpu(&target.to_ne_bytes(), MapFlags::ANY);
+        let mut sums = vec![types::counters::default(); EVENTS.len()];
+        for value in values.into_iter().flatten().flatten() {
+            let types::target_counters { events } = wire::read(&value).unwrap_or_default();
+            for (sum, counters) in sums.iter_mut().zip(events) {
+                let types::counters { seen, lost_ring, lost_state, results_missed } = counters;
+                sum.seen += seen;
+                sum.lost_ring += lost_ring;
+                sum.lost_state += lost_state;
+                sum.results_missed += results_missed;
+            }
         }
-        Ok(sum)
+        sums
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::control::{Counts, WatchId};
 use crate::event::{EVENTS, Event};
-use crate::kernel::{NO_TARGET, TargetId};
+use crate::kernel::{EventCounters, NO_TARGET, TargetId};
 use crate::plan::Set;
 use crate::skel::types;
 
@@ -51,11 +51,11 @@ impl Row {
 pub struct Entry {
     /// The watches; empty for what belongs to none, or to none any more.
     pub set: Set,
-    rows: [Row; EVENTS.len()],
+    rows: Vec<Row>,
 }
 
-/// Reads the kernel's counters of a target's event.
-pub type Read<'a> = dyn Fn(TargetId, Event) -> types::counters + 'a;
+/// Reads the kernel's counters of a target, by event.
+pub type Read<'a> = dyn Fn(TargetId) -> EventCounters + 'a;
 
 /// Targets in use, their counts, and what is left of former ones.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ pub struct Ledger {
     /// ended when it is used again.
     free: VecDeque<TargetId>,
     next: TargetId,
-    past: [Counts; EVENTS.len()],
+    past: Vec<Counts>,
 }
 
 /// There are as many sets of watches as the setting `watches` allows.
@@ -91,14 +91,14 @@ impl Ledger {
     /// A ledger for this many targets.
     pub fn new(limit: TargetId) -> Self {
         // Nobody's: records that cannot be read are counted there.
-        let nobody = Entry { set: Set::new(), rows: <[Row; EVENTS.len()]>::default() };
+        let nobody = Entry { set: Set::new(), rows: vec![Row::default(); EVENTS.len()] };
         Self {
             limit,
             entries: BTreeMap::from([(NO_TARGET, nobody)]),
             by_set: HashMap::from([(Set::new(), NO_TARGET)]),
             free: VecDeque::new(),
             next: NO_TARGET + 1,
-            past: Default::default(),
+            past: vec![Counts::default(); EVENTS.len()],
         }
     }
 
@@ -113,8 +113,8 @@ impl Ledger {
         } else {
             self.free.pop_front().ok_or(Full)?
         };
-        let stands = EVENTS.each_ref().map(|d| read(target, d.event));
-        let rows = stands.map(|base| Row { base, ..Row::default() });
+        let stands = read(target);
+        let rows = stands.iter().map(|base| Row { base: *base, ..Row::default() }).collect();
         if let Some(former) = self.entries.insert(target, Entry { set: set.clone(), rows }) {
             for ((row, kernel), past) in former.rows.iter().zip(stands).zip(&mut self.past) {
                 row.add_to(kernel, past);
@@ -171,8 +171,8 @@ impl Ledger {
     pub fn untold(&mut self, read: &Read<'_>) -> Vec<Untold> {
         let mut untold = Vec::new();
         for (target, entry) in &mut self.entries {
-            for (event, row) in Event::all().zip(&mut entry.rows) {
-                let lost = row.lost(read(*target, event));
+            for ((event, row), kernel) in Event::all().zip(&mut entry.rows).zip(read(*target)) {
+                let lost = row.lost(kernel);
                 for ((cause, lost), told) in CAUSES.into_iter().zip(lost).zip(&mut row.told) {
                     if lost > *told {
                         untold.push(Untold { target: *target, event, cause, count: lost - *told });
@@ -189,8 +189,8 @@ impl Ledger {
         let zero = || Counts { lost: CAUSES.into_iter().map(|c| (c, 0)).collect(), ..Counts::default() };
         let mut sums: Vec<_> = Event::all().map(|e| (e, zero())).collect();
         for (target, entry) in self.entries.iter().filter(|(_, e)| accept(&e.set)) {
-            for ((event, sum), row) in sums.iter_mut().zip(&entry.rows) {
-                row.add_to(read(*target, *event), sum);
+            for (((_, sum), row), kernel) in sums.iter_mut().zip(&entry.rows).zip(read(*target)) {
+                row.add_to(kernel, sum);
             }
         }
         // What was counted for targets that have been used again since.
@@ -224,8 +224,8 @@ mod tests {
     struct Fake(RefCell<HashMap<(TargetId, Event), types::counters>>);
 
     impl Fake {
-        fn read(&self) -> impl Fn(TargetId, Event) -> types::counters {
-            |t, e| self.0.borrow().get(&(t, e)).copied().unwrap_or_default()
+        fn read(&self) -> impl Fn(TargetId) -> EventCounters {
+            |t| Event::all().map(|e| self.0.borrow().get(&(t, e)).copied().unwrap_or_default()).collect()
         }
         fn add(&self, target: TargetId, event: Event, seen: u64, lost_ring: u64) {
             let mut map = self.0.borrow_mut();

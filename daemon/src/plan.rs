@@ -19,6 +19,10 @@ pub struct Watch {
     pub origin: Origin,
     /// Show the records among those of the unit.
     pub unit_log: bool,
+    /// Bytes of data that records of `read` and `write` have.
+    pub capture: u16,
+    /// What systemd does before the unit's program runs is recorded, too.
+    pub set_up: bool,
     /// What systemd said last.
     pub resolution: Resolution,
 }
@@ -103,6 +107,8 @@ mod tests {
                 events: EventSet::default(),
                 origin: Origin::RunTime,
                 unit_log: false,
+                capture: 0,
+                set_up: false,
                 resolution: Resolution { id: (*id).to_owned(), running: Vec::new() },
             };
             (u32::try_from(i).unwrap() + 1, watch)

@@ -162,7 +162,7 @@ impl Pump {
                 continue;
             };
             let target = decoded.header.target;
-            let Some(event) = Event::from_number(decoded.header.kind) else { continue };
+            let event = decoded.event;
             policies.clear();
             let mut to = Attribution::default();
             for watch in auditor.ledger.set(target).iter().filter_map(|id| auditor.watches().get(id)) {

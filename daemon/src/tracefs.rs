@@ -29,19 +29,12 @@ impl Kind {
     }
 }
 
-/// Name of a definition in our group.
-pub fn event_name(kind: Kind, function: &str) -> String {
+/// Name of a definition in our group: `p_open_do_filp_open` for the program `probe_open`. Two programs may hook
+/// one function.
+pub fn event_name(kind: Kind, function: &str, program: &str) -> String {
     let letter = if kind == Kind::Kprobe { 'p' } else { 'r' };
-    format!("{letter}_{function}")
-}
-
-/// A definition as the kernel takes it.
-fn definition(kind: Kind, function: &str, maxactive: u32) -> String {
-    let name = event_name(kind, function);
-    match kind {
-        Kind::Kprobe => format!("p:{TRACEFS_GROUP}/{name} {function}\n"),
-        Kind::Kretprobe => format!("r{maxactive}:{TRACEFS_GROUP}/{name} {function}\n"),
-    }
+    let (_, what) = program.split_once('_').unwrap_or_default();
+    format!("{letter}_{what}_{function}")
 }
 
 /// The kernel's list of probes.
@@ -62,8 +55,11 @@ impl Tracefs {
     }
 
     /// Defines a probe. The kernel says `ENOENT` or `EINVAL` where there is no such function.
-    pub fn define(&self, kind: Kind, function: &str, maxactive: u32) -> io::Result<()> {
-        self.write(&definition(kind, function, maxactive))
+    pub fn define(&self, kind: Kind, name: &str, function: &str, maxactive: u32) -> io::Result<()> {
+        self.write(&match kind {
+            Kind::Kprobe => format!("p:{TRACEFS_GROUP}/{name} {function}\n"),
+            Kind::Kretprobe => format!("r{maxactive}:{TRACEFS_GROUP}/{name} {function}\n"),
+        })
     }
 
     /// Removes a definition.
@@ -113,14 +109,17 @@ mod tests {
         fs::create_dir_all(&directory).unwrap();
         fs::write(directory.join("kprobe_events"), "p:other/x do_exit\n").unwrap();
         let tracefs = Tracefs::find(root.path()).unwrap();
-        tracefs.define(Kind::Kprobe, "fd_install", 16).unwrap();
-        tracefs.define(Kind::Kretprobe, "do_sys_openat2", 16).unwrap();
+        for (kind, function, program) in
+            [(Kind::Kprobe, "fd_install", "probe_x"), (Kind::Kretprobe, "do_sys_openat2", "return_open")]
+        {
+            tracefs.define(kind, &event_name(kind, function, program), function, 16).unwrap();
+        }
         assert_eq!(
             fs::read_to_string(directory.join("kprobe_events")).unwrap(),
-            "p:other/x do_exit\np:traceleft/p_fd_install fd_install\n\
-             r16:traceleft/r_do_sys_openat2 do_sys_openat2\n"
+            "p:other/x do_exit\np:traceleft/p_x_fd_install fd_install\n\
+             r16:traceleft/r_open_do_sys_openat2 do_sys_openat2\n"
         );
-        assert_eq!(tracefs.defined().unwrap(), ["p_fd_install", "r_do_sys_openat2"]);
+        assert_eq!(tracefs.defined().unwrap(), ["p_x_fd_install", "r_open_do_sys_openat2"]);
     }
 
     #[test]

@@ -25,15 +25,19 @@ macro_rules! wire {
 }
 
 wire! {
-    record_header = 160,
-    open_record = 184,
-    exec_record = 184,
-    tcp_connect_record = 208,
+    record_header = 192,
+    open_record = 216,
+    exec_record = 216,
+    file_record = 248,
+    process_record = 248,
+    credentials_record = 232,
+    socket_record = 304,
+    bpf_record = 200,
     group_record = 24,
     group = 48,
     name_key = 260,
     name_value = 16,
-    counters = 32,
+    target_counters = 1088,
 }
 
 /// The structure at the beginning of these bytes, wherever they lie; `None` if they are too few.

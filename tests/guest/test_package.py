@@ -10,7 +10,7 @@ from harness import (
     MANAGER, SERVICE, SETTINGS, call, definitions, output, policy, properties, run, show, wait_for,
 )  # fmt: skip
 
-MANUALS = ["traceleftd.8", "traceleftd.toml.5", "traceleft.policy.5", "traceleft.fields.7", "org.traceleft1.5"]
+MANUALS = ["traceleftd.8", "traceleftd.toml.5", "traceleft.policy.5", "traceleft.events.7", "traceleft.fields.7", "org.traceleft1.5"]
 MESSAGE_IDS = {
     "open": "e477b9fa49db4c28a8c117b7972542df",
     "exec": "120b3dd5026542c881c230789224f1c2",

@@ -238,7 +238,7 @@ fn a_watch_lives_from_add_to_remove() {
         )
     });
 
-    let path = fixture.add_watch("sshd.service", &["@network", "open"]).unwrap();
+    let path = fixture.add_watch("sshd.service", &["tcp-connect", "open"]).unwrap();
     assert_eq!(path.as_str(), "/org/traceleft1/watch/1");
     let resolution = active("ssh.service", &[("ssh.service", "/system.slice/ssh.service", "ab")]);
     let caller = Caller { pid: process::id(), uid: nix::unistd::geteuid().as_raw() };

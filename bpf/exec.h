@@ -130,7 +130,7 @@ static __always_inline int on_exec_check(struct linux_binprm *bprm)
 /* The directory from which the name of a failed call was to be resolved. */
 static __always_inline void want_exec_base(struct assembly *a, const struct user_call *call)
 {
-	want_base(a, is_execveat(call) ? (int)call->args[0] : AT_FDCWD_FD);
+	want_base(a, STRING_BASE, is_execveat(call) ? (int)call->args[0] : AT_FDCWD_FD);
 }
 
 static __always_inline void append_program(struct assembly *a, struct exec_call *call)

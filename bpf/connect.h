@@ -24,7 +24,7 @@
 #define TCP_SYN_SENT_STATE 2
 
 struct connect_note {
-	struct tcp_connect_record record;
+	struct socket_record record;
 	__u64 task;
 	__u32 calling; /* tcp_v4_connect() has not returned */
 	__u32 reserved;
@@ -54,7 +54,7 @@ struct {
 	__type(value, __u64);
 } connect_calls SEC(".maps");
 
-static __always_inline void read_addresses(struct tcp_connect_record *record, struct sock *sk)
+static __always_inline void read_addresses(struct socket_record *record, struct sock *sk)
 {
 	__u16 port;
 
@@ -75,7 +75,7 @@ static __always_inline void read_addresses(struct tcp_connect_record *record, st
 }
 
 /* What connect() was given, in the kernel's copy: the socket has it only once a route was found. */
-static __always_inline void read_destination(struct tcp_connect_record *record, const void *address)
+static __always_inline void read_destination(struct socket_record *record, const void *address)
 {
 	__u16 family = 0, port = 0;
 
@@ -94,13 +94,13 @@ static __always_inline void submit_connect(__u64 sk, struct connect_note *note, 
 {
 	__u32 zero = 0;
 	struct assembly *a = bpf_map_lookup_elem(&assemblies, &zero);
-	struct tcp_connect_record *record;
+	struct socket_record *record;
 	__u64 task = note->task;
 	__u32 length;
 
 	if (!a)
 		return;
-	record = (struct tcp_connect_record *)a->data;
+	record = (struct socket_record *)a->data;
 	__builtin_memcpy(record, &note->record, sizeof(*record));
 	record->header.result = result;
 	record->header.flags |= flags;
@@ -136,7 +136,7 @@ static __always_inline int on_tcp_connect(void *ctx, struct sock *sk, const void
 	struct origin origin = {};
 	__u64 task = bpf_get_current_task();
 	__u64 socket = (__u64)sk;
-	struct tcp_connect_record *record;
+	struct socket_record *record;
 	struct connect_note *note;
 	struct user_call user;
 	struct assembly *a;
@@ -154,13 +154,13 @@ static __always_inline int on_tcp_connect(void *ctx, struct sock *sk, const void
 	a = begin_record(EVENT_TCP_CONNECT, &origin, sizeof(*record));
 	if (!a)
 		return 0;
-	record = (struct tcp_connect_record *)a->data;
+	record = (struct socket_record *)a->data;
 	record->net_ns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	if (BPF_CORE_READ(sk, sk_socket, file, f_flags) & O_NONBLOCK_BIT)
 		record->header.flags |= RECORD_ASYNC;
 	read_destination(record, address);
 	a->finish = FINISH_KEEP_CONNECT;
-	a->socket = socket;
+	a->object = socket;
 	finish(ctx, a);
 	return 0;
 }
@@ -168,9 +168,9 @@ static __always_inline int on_tcp_connect(void *ctx, struct sock *sk, const void
 /* Keeps what is known at the call until its outcome is. */
 static __always_inline void keep_connect(struct assembly *a)
 {
-	struct tcp_connect_record *record = (struct tcp_connect_record *)a->data;
+	struct socket_record *record = (struct socket_record *)a->data;
 	__u64 task = bpf_get_current_task();
-	__u64 socket = a->socket;
+	__u64 socket = a->object;
 	__u32 zero = 0;
 	__u32 offset = record->header.string_offset[STRING_EXE];
 	struct connect_note *note = bpf_map_lookup_elem(&connect_scratch, &zero);

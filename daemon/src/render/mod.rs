@@ -1,11 +1,16 @@
 //! From a decoded record to a journal entry. Pure.
 
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+mod exec;
+mod file;
+mod network;
+mod privilege;
+mod process;
 
-use crate::constants::{ErrorName, OpenFlags, abi_name, syscall_name};
+use std::fmt;
+
+use crate::constants::{ErrorName, abi_name, syscall_name};
 use crate::decode::{Body, Record, Strings, Text};
-use crate::event::{Description, Event};
+use crate::event::Description;
 use crate::fields::{Entries, Readable, name};
 use crate::names::RECORD_IDENTIFIER;
 use crate::skel::types;
@@ -23,28 +28,31 @@ pub struct Attribution<'a> {
     pub policies: &'a [&'a str],
     /// Show the entry among those of the unit.
     pub unit_log: bool,
+    /// Unit of the other process, or the other end of a connection; empty if it is not known.
+    pub other_unit: &'a str,
 }
 
 /// `loginuid` and `sessionid` that were never set.
 const UNSET: u32 = u32::MAX;
-const AF_INET6: u32 = 10;
 
 /// Adds the entry of one record.
 pub fn render(record: &Record<'_>, to: &Attribution<'_>, seq: u64, out: &mut Entries) {
-    let event = match record.body {
-        Body::Open(_) => Event::Open,
-        Body::Exec(_) => Event::Exec,
-        Body::TcpConnect(_) => Event::TcpConnect,
-    };
     let result = Outcome::of(&record.header);
-    begin(event.describe(), if result.failed() { 5 } else { 6 }, seq, out);
+    begin(record.event.describe(), if result.failed() { 5 } else { 6 }, seq, out);
     attribute(to, out);
     process(&record.header, &record.strings, out);
+    if record.header.flags & types::record_flags::RECORD_SET_UP.0 != 0 {
+        out.text(name::TRACELEFT_SETUP, 1);
+    }
     result.add(out);
-    match record.body {
-        Body::Open(open) => add_open(&open, record, result, out),
-        Body::Exec(exec) => add_exec(&exec, record, result, out),
-        Body::TcpConnect(connect) => add_connect(&connect, record, result, out),
+    match &record.body {
+        Body::Open(open) => file::add_open(open, record, result, out),
+        Body::Exec(exec) => exec::add(exec, record, result, out),
+        Body::File(file) => file::add(file, record, result, out),
+        Body::Process(process) => process::add(process, record, result, to, out),
+        Body::Credentials(credentials) => privilege::add_credentials(credentials, record, result, out),
+        Body::Socket(socket) => network::add(socket, record, result, to, out),
+        Body::Bpf(bpf) => privilege::add_bpf(bpf, record, result, out),
     }
     out.end();
 }
@@ -60,7 +68,7 @@ fn begin(event: &Description, priority: u8, seq: u64, out: &mut Entries) {
 
 /// Adds unit, slice, control group and policies, as far as they are known.
 pub fn attribute(to: &Attribution<'_>, out: &mut Entries) {
-    let Attribution { unit, slice, control_group, policies, unit_log } = to;
+    let Attribution { unit, slice, control_group, policies, unit_log, other_unit: _ } = to;
     if !unit.is_empty() {
         out.bytes(name::TRACELEFT_UNIT, unit.as_bytes());
         if *unit_log {
@@ -184,24 +192,47 @@ fn message(record: &Record<'_>, what: impl fmt::Display, result: Outcome, out: &
     out.text(name::MESSAGE, format_args!("{comm}[{}]: {what} = {result}", record.header.pid));
 }
 
-/// The resolved path where there is one; of a call that failed, as far as it can be told from what it passed.
-fn path<'a>(strings: &Strings<'a>, buffer: &'a mut Vec<u8>) -> Option<Text<'a>> {
-    if let Some(path) = strings.path {
-        return Some(path);
+/// A path as it was passed, from where, and what it was resolved to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Named<'a> {
+    path: Option<Text<'a>>,
+    arg: Option<Text<'a>>,
+    base: Option<Text<'a>>,
+}
+
+impl<'a> Named<'a> {
+    fn first(strings: &Strings<'a>) -> Self {
+        Self { path: strings.path, arg: strings.path_arg, base: strings.base }
     }
-    let arg = strings.path_arg?;
-    if arg.bytes.starts_with(b"/") {
-        return Some(arg);
+
+    fn second(strings: &Strings<'a>) -> Self {
+        Self { path: strings.new_path, arg: strings.new_path_arg, base: strings.new_base }
     }
-    let base = strings.base?;
-    buffer.extend_from_slice(base.bytes);
-    if !arg.bytes.is_empty() {
-        if base.bytes != b"/" {
-            buffer.push(b'/');
+
+    /// The resolved path where there is one; of a call that failed, as far as it can be told from what it passed.
+    fn resolved(self, buffer: &'a mut Vec<u8>) -> Option<Text<'a>> {
+        if let Some(path) = self.path {
+            return Some(path);
         }
-        buffer.extend_from_slice(arg.bytes);
+        let arg = self.arg?;
+        if arg.bytes.starts_with(b"/") {
+            return Some(arg);
+        }
+        let base = self.base?;
+        buffer.extend_from_slice(base.bytes);
+        if !arg.bytes.is_empty() {
+            if base.bytes != b"/" {
+                buffer.push(b'/');
+            }
+            buffer.extend_from_slice(arg.bytes);
+        }
+        Some(Text { bytes: buffer, state: base.state | arg.state })
     }
-    Some(Text { bytes: buffer, state: base.state | arg.state })
+}
+
+/// What a message says of a path: as resolved, else as passed.
+fn shown<'a>(path: Option<Text<'a>>, arg: Option<Text<'a>>) -> Readable<'a> {
+    Readable(path.or(arg).unwrap_or_default().bytes)
 }
 
 fn add_path(path: Option<Text<'_>>, arg: Option<Text<'_>>, out: &mut Entries) {
@@ -226,124 +257,16 @@ fn add_file(file: types::file_identity, out: &mut Entries) {
     }
 }
 
-fn add_open(open: &types::open_record, record: &Record<'_>, result: Outcome, out: &mut Entries) {
-    let types::open_record { header, file, flags, mode } = *open;
-    let flags = OpenFlags(flags);
-    let mut buffer = Vec::new();
-    let path = path(&record.strings, &mut buffer);
-    add_path(path, record.strings.path_arg, out);
-    add_file(file, out);
-    if let Some(fd) = result.0.filter(|r| *r >= 0 && header.flags & types::record_flags::RECORD_NO_FD.0 == 0)
-    {
-        out.text(name::TRACELEFT_FD, fd);
-    }
-    out.text(name::TRACELEFT_FLAGS, flags);
-    if flags.creates() {
-        out.text(name::TRACELEFT_MODE, format_args!("0{mode:03o}"));
-    }
-    let shown = Readable(path.or(record.strings.path_arg).unwrap_or_default().bytes);
-    message(record, format_args!("open {shown} {flags}"), result, out);
-}
-
-fn add_exec(exec: &types::exec_record, record: &Record<'_>, result: Outcome, out: &mut Entries) {
-    let types::exec_record { header, file, argc, reserved: _ } = *exec;
-    let mut strings = record.strings;
-    if header.flags & types::record_flags::RECORD_FD_PATH.0 != 0 {
-        strings.path_arg = strings.path_arg.map(|arg| Text { bytes: after_fd_path(arg.bytes), ..arg });
-    }
-    let mut buffer = Vec::new();
-    let path = path(&strings, &mut buffer);
-    add_path(path, strings.path_arg, out);
-    add_file(file, out);
-    // What binfmt_misc or a script's first line names; the path itself where the kernel goes by a descriptor.
-    let interpreter =
-        strings.interpreter.filter(|i| Some(i.bytes) != record.strings.path_arg.map(|a| a.bytes));
-    add_string(name::TRACELEFT_INTERPRETER, interpreter, out);
-    let mut arguments = Vec::new();
-    if let Some(argv) = strings.argv {
-        arguments = quote(argv.bytes);
-        add_string(name::TRACELEFT_ARGV, Some(Text { bytes: &arguments, ..argv }), out);
-    }
-    out.text(name::TRACELEFT_ARGC, argc);
-    let shown = Readable(path.or(strings.path_arg).unwrap_or_default().bytes);
-    let interpreter = Readable(interpreter.unwrap_or_default().bytes);
-    let by = if interpreter.0.is_empty() { "" } else { " by " };
-    message(record, format_args!("exec {shown}{by}{interpreter} [{}]", Readable(&arguments)), result, out);
-}
-
-/// What a program passed to execveat: the kernel puts "/dev/fd/N" before it, and "/" if it is not empty.
-fn after_fd_path(path: &[u8]) -> &[u8] {
-    let rest = path.strip_prefix(b"/dev/fd/").unwrap_or(path);
-    let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
-    let rest = &rest[digits..];
-    rest.strip_prefix(b"/").unwrap_or(rest)
-}
-
-/// Arguments as a shell would take them: joined by spaces, quoted where one needs it.
-fn quote(argv: &[u8]) -> Vec<u8> {
-    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"%+,-./:=@_".contains(b) || !b.is_ascii();
-    let mut quoted = Vec::with_capacity(argv.len());
-    let argv = argv.strip_suffix(b"\0").unwrap_or(argv);
-    for (i, argument) in argv.split(|b| *b == 0).enumerate() {
-        if i > 0 {
-            quoted.push(b' ');
-        }
-        if !argument.is_empty() && argument.iter().all(plain) {
-            quoted.extend_from_slice(argument);
-            continue;
-        }
-        quoted.push(b'\'');
-        for &byte in argument {
-            match byte {
-                b'\'' => quoted.extend_from_slice(b"'\\''"),
-                _ => quoted.push(byte),
-            }
-        }
-        quoted.push(b'\'');
-    }
-    quoted
-}
-
-fn address(family: u32, bytes: [u8; 16]) -> IpAddr {
-    if family == AF_INET6 {
-        Ipv6Addr::from(bytes).to_canonical()
-    } else {
-        Ipv4Addr::new(bytes[0], bytes[1], bytes[2], bytes[3]).into()
-    }
-}
-
-fn add_connect(connect: &types::tcp_connect_record, record: &Record<'_>, result: Outcome, out: &mut Entries) {
-    let types::tcp_connect_record {
-        header,
-        source,
-        destination,
-        source_port,
-        destination_port,
-        family,
-        net_ns,
-        reserved: _,
-    } = *connect;
-    let destination = address(family, destination);
-    out.text(name::TRACELEFT_FAMILY, if family == AF_INET6 { "inet6" } else { "inet" });
-    out.text(name::TRACELEFT_SADDR, address(family, source));
-    out.text(name::TRACELEFT_SPORT, source_port);
-    out.text(name::TRACELEFT_DADDR, destination);
-    out.text(name::TRACELEFT_DPORT, destination_port);
-    out.text(name::TRACELEFT_NET_NS, net_ns);
-    if header.flags & types::record_flags::RECORD_ASYNC.0 != 0 {
-        out.text(name::TRACELEFT_ASYNC, 1);
-    }
-    let to = std::net::SocketAddr::new(destination, destination_port);
-    message(record, format_args!("tcp-connect {to}"), result, out);
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use toml::{Table, Value};
 
     use super::*;
     use crate::decode::decode;
     use crate::decode::tests::encode;
+    use crate::event::Event;
     use crate::expect;
     use crate::wire;
 
@@ -418,14 +341,63 @@ mod tests {
                 let argc = small(case, "argc");
                 wire::bytes(&types::exec_record { header, file, argc, reserved: 0 }).to_vec()
             }
-            Event::TcpConnect => wire::bytes(&types::tcp_connect_record {
+            event if event.describe().group == "network" => wire::bytes(&types::socket_record {
                 header,
+                bytes_in: small(case, "bytes-in").into(),
+                bytes_out: small(case, "bytes-out").into(),
+                duration: small(case, "duration").into(),
+                peer_pid: small(case, "peer-pid"),
                 source: address(text(case, "source")),
                 destination: address(text(case, "destination")),
                 source_port: 40000,
                 destination_port: 443,
                 family: small(case, "family"),
+                r#type: small(case, "type"),
                 net_ns: 4_026_531_840,
+                fd: i32::try_from(number(case, "fd")).unwrap(),
+                backlog: small(case, "backlog"),
+                ..Default::default()
+            })
+            .to_vec(),
+            Event::Fork | Event::Exit | Event::Kill | Event::Ptrace => wire::bytes(&types::process_record {
+                header,
+                flags: small(case, "flags").into(),
+                other_cgroup: 0,
+                other_pid: small(case, "other-pid"),
+                other_tid: small(case, "other-tid"),
+                status: small(case, "status"),
+                signal: small(case, "signal"),
+                request: small(case, "request"),
+                reserved: 0,
+                other_comm: array(&bytes(text(case, "other-comm"))),
+            })
+            .to_vec(),
+            Event::Setuid | Event::Setgid | Event::Capset => wire::bytes(&types::credentials_record {
+                header,
+                effective: small(case, "effective").into(),
+                permitted: small(case, "permitted").into(),
+                inheritable: small(case, "inheritable").into(),
+                id: small(case, "id"),
+                effective_id: small(case, "effective-id"),
+                saved_id: small(case, "saved-id"),
+                file_system_id: small(case, "file-system-id"),
+            })
+            .to_vec(),
+            Event::Bpf => {
+                let (command, r#type) = (small(case, "command"), small(case, "type"));
+                wire::bytes(&types::bpf_record { header, command, r#type }).to_vec()
+            }
+            _ => wire::bytes(&types::file_record {
+                header,
+                file,
+                size: small(case, "size").into(),
+                fd: i32::try_from(number(case, "fd")).unwrap(),
+                mode: small(case, "mode"),
+                flags: small(case, "flags"),
+                uid: small(case, "uid"),
+                gid: small(case, "gid"),
+                device_major: small(case, "device-major"),
+                device_minor: small(case, "device-minor"),
                 reserved: 0,
             })
             .to_vec(),
@@ -437,6 +409,11 @@ mod tests {
             ("base", types::string_slot::STRING_BASE),
             ("interpreter", types::string_slot::STRING_INTERPRETER),
             ("argv", types::string_slot::STRING_ARGV),
+            ("new-path", types::string_slot::STRING_NEW_PATH),
+            ("new-path-arg", types::string_slot::STRING_NEW_PATH_ARG),
+            ("new-base", types::string_slot::STRING_NEW_BASE),
+            ("name", types::string_slot::STRING_NAME),
+            ("data", types::string_slot::STRING_DATA),
         ];
         let strings: Vec<_> = slots
             .iter()
@@ -465,6 +442,7 @@ mod tests {
                 control_group: text(&case, "control-group"),
                 policies: &policies,
                 unit_log: case.get("unit-log").is_some(),
+                other_unit: text(&case, "other-unit"),
             };
             let mut out = Entries::default();
             render(&decode(&data).unwrap(), &to, 5, &mut out);

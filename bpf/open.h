@@ -106,11 +106,11 @@ static __always_inline struct assembly *failed_open(struct open_call *call, __u6
 	if (!a)
 		return 0;
 	record = (struct open_record *)a->data;
-	record->header.flags = record_flags;
+	record->header.flags |= record_flags;
 	record->header.result = result;
 	record->flags = call->flags;
 	record->mode = call->mode;
-	want_base(a, call->dfd);
+	want_base(a, STRING_BASE, call->dfd);
 	name = call->named ? bpf_map_lookup_elem(&open_names, &task) : 0;
 	if (name)
 		append_string(a, STRING_PATH_ARG, name->text, 0);
@@ -250,7 +250,7 @@ static __always_inline void end_opened(void *ctx, struct open_call *call, __u64 
 		return;
 	record = (struct open_record *)a->data;
 	record->header.result = result;
-	record->header.flags = record_flags;
+	record->header.flags |= record_flags;
 	record->flags = (call->flags & OPEN_ONCE_FLAGS) | BPF_CORE_READ(file, f_flags) | cloexec;
 	record->mode = call->mode;
 	identify(&record->file, file);

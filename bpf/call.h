@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Calls whose record is put together in steps: begun at the entry of the function through which all of them
+ * pass, given its paths where the kernel has looked them up, sent with its result at the return. Between the
+ * steps it is kept by task. If the return is missed, the task's next call, or its end, sends the record
+ * without result.
+ */
+#pragma once
+
+#include "common.h"
+#include "path.h"
+
+/* What is kept of an assembly: its first bytes, as many as there are. */
+#define KEPT_SMALL 1024
+#define KEPT_LARGE (25 << 10)
+#define KEPT_LARGE_CALLS 64
+
+struct kept_small {
+	__u8 bytes[KEPT_SMALL];
+};
+
+struct kept_large {
+	__u8 bytes[KEPT_LARGE];
+};
+
+/* Most records are small; so there is room for many of them, and for a few of the longest paths. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u64);
+	__type(value, struct kept_small);
+} small_calls SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, KEPT_LARGE_CALLS);
+	__type(key, __u64);
+	__type(value, struct kept_large);
+} large_calls SEC(".maps");
+
+#define SMALL_DATA (KEPT_SMALL - __builtin_offsetof(struct assembly, data))
+#define LARGE_DATA (KEPT_LARGE - __builtin_offsetof(struct assembly, data))
+
+/* The call under way in a task, as it was kept; to be read, and its fixed part to be written. */
+static __always_inline struct assembly *kept_call(__u64 task)
+{
+	void *kept = bpf_map_lookup_elem(&small_calls, &task);
+
+	/* The record's fixed part, and what goes before it, is in both. */
+	return kept ? kept : bpf_map_lookup_elem(&large_calls, &task);
+}
+
+static __always_inline void drop_call(__u64 task)
+{
+	if (bpf_map_delete_elem(&small_calls, &task))
+		bpf_map_delete_elem(&large_calls, &task);
+}
+
+/* Sends a kept record as it is. */
+static __always_inline void send_kept(__u64 task, __s32 result, __u32 flags)
+{
+	struct assembly *a = bpf_map_lookup_elem(&small_calls, &task);
+	struct record_header *header;
+
+	if (a) {
+		header = (struct record_header *)a->data;
+		header->result = result;
+		header->flags |= flags;
+		send_record(header, &a->end, SMALL_DATA);
+		bpf_map_delete_elem(&small_calls, &task);
+		return;
+	}
+	a = bpf_map_lookup_elem(&large_calls, &task);
+	if (!a)
+		return;
+	header = (struct record_header *)a->data;
+	header->result = result;
+	header->flags |= flags;
+	send_record(header, &a->end, LARGE_DATA);
+	bpf_map_delete_elem(&large_calls, &task);
+}
+
+/* A call that was left behind: its return was missed. */
+static __always_inline void settle_call(__u64 task)
+{
+	send_kept(task, 0, RECORD_RESULT_MISSED);
+}
+
+/* The last step of a program that does not look up paths: keeps the record until the next one. */
+static __always_inline void keep_call(struct assembly *a)
+{
+	struct record_header *header = (struct record_header *)a->data;
+	__u64 task = bpf_get_current_task();
+
+	if (a->end <= SMALL_DATA) {
+		if (!bpf_map_update_elem(&small_calls, &task, a, BPF_ANY))
+			return;
+	} else {
+		/* It may have been small until now. */
+		bpf_map_delete_elem(&small_calls, &task);
+		if (a->end <= LARGE_DATA && !bpf_map_update_elem(&large_calls, &task, a, BPF_ANY))
+			return;
+	}
+	/* No room to wait for its end: what is known by now is recorded. */
+	header->flags |= RECORD_RESULT_MISSED;
+	submit(a);
+}
+
+/*
+ * Begins the record of a call of the current task, if that is watched: with all about the process and the
+ * system call, which is left in `user`. The caller adds what it knows, then calls keep_call(), finish_kept()
+ * or finish().
+ */
+static __always_inline struct assembly *begin_call(enum event_kind kind, __u32 size, struct user_call *user)
+{
+	struct origin origin = {};
+
+	if (!watched(kind, &origin))
+		return 0;
+	settle_call(bpf_get_current_task());
+	*user = user_call(current_task());
+	origin.syscall = user->number;
+	origin.abi = user->abi;
+	return begin_record(kind, &origin, size);
+}
+
+/* The call of this kind under way in the current task, copied to where it can be added to; 0 if there is none. */
+static __always_inline struct assembly *resume_call(enum event_kind kind)
+{
+	__u64 task = bpf_get_current_task();
+	__u32 zero = 0;
+	struct assembly *a = bpf_map_lookup_elem(&assemblies, &zero);
+	struct record_header *header;
+	void *kept;
+
+	if (!a)
+		return 0;
+	kept = bpf_map_lookup_elem(&small_calls, &task);
+	if (kept) {
+		bpf_probe_read_kernel(a, KEPT_SMALL, kept);
+	} else {
+		kept = bpf_map_lookup_elem(&large_calls, &task);
+		if (!kept)
+			return 0;
+		bpf_probe_read_kernel(a, KEPT_LARGE, kept);
+	}
+	header = (struct record_header *)a->data;
+	if (header->kind != kind)
+		return 0;
+	/* Looked up anew, if it has not been: the process may have got another one since. */
+	if (!header->string_offset[STRING_EXE])
+		want_exe(a);
+	return a;
+}
+
+/* Looks up the paths wanted, then keeps the record. The last thing that a program does. */
+static __always_inline void finish_kept(void *ctx, struct assembly *a)
+{
+	a->finish = FINISH_KEEP_CALL;
+	finish(ctx, a);
+}
+
+/*
+ * The return of a call of this kind, if one is under way in the current task. What failed before its paths
+ * were looked up gets the directories that they were relative to.
+ */
+static __always_inline int end_call(void *ctx, enum event_kind kind, __s32 result)
+{
+	__u64 task = bpf_get_current_task();
+	struct assembly *a = kept_call(task);
+	struct record_header *header;
+
+	if (!a)
+		return 0;
+	header = (struct record_header *)a->data;
+	if (header->kind != kind)
+		return 0;
+	if (header->string_offset[STRING_EXE]) {
+		send_kept(task, result, 0);
+		return 0;
+	}
+	a = resume_call(kind);
+	if (!a)
+		return 0;
+	drop_call(task);
+	header = (struct record_header *)a->data;
+	header->result = result;
+	if (header->string_offset[STRING_PATH_ARG] && !header->string_offset[STRING_PATH])
+		want_base(a, STRING_BASE, a->dfd);
+	if (header->string_offset[STRING_NEW_PATH_ARG] && !header->string_offset[STRING_NEW_PATH])
+		want_base(a, STRING_NEW_BASE, a->new_dfd);
+	a->finish = FINISH_SUBMIT;
+	finish(ctx, a);
+	return 0;
+}

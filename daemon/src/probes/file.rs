@@ -1,0 +1,22 @@
+//! The hooks of `@file`.
+
+use super::{Probe, entry, exit, optional};
+use crate::event::Event;
+
+const OPEN: &[Event] = &[Event::Open];
+const MKDIR: &[Event] = &[Event::Mkdir];
+
+pub const PROBES: &[Probe] = &[
+    entry("probe_put_unused_fd", &["put_unused_fd"], OPEN),
+    entry("probe_fd_install", &["fd_install"], OPEN),
+    exit("return_open", &["do_sys_openat2"], OPEN),
+    entry("probe_filp_open", &["do_filp_open", "do_file_open"], OPEN),
+    optional(exit("return_open", &["do_handle_open"], OPEN)),
+    optional(entry("probe_handle_open", &["do_handle_open"], OPEN)),
+    optional(entry("probe_fixed_fd_install", &["io_fixed_fd_install"], OPEN)),
+    optional(exit("return_uring_open", &["io_openat2"], OPEN)),
+    optional(entry("probe_uring_open", &["io_openat2"], OPEN)),
+    exit("return_mkdir", &["do_mkdirat", "filename_mkdirat"], MKDIR),
+    entry("probe_made_mkdir", &["done_path_create", "end_creating_path"], MKDIR),
+    entry("probe_mkdir", &["do_mkdirat", "filename_mkdirat"], MKDIR),
+];

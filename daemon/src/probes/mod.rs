@@ -1,0 +1,283 @@
+//! Which programs belong to which kernel functions and events; attached while a watch needs the event.
+
+mod file;
+mod network;
+mod privilege;
+mod process;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+
+use libbpf_rs::Link;
+
+use crate::control::ProbeStatus;
+use crate::event::{Event, EventSet};
+use crate::kernel::{self, Kernel};
+use crate::tracefs::{Kind, Tracefs, event_name};
+
+/// A hook.
+#[derive(Clone, Copy, Debug)]
+struct Probe {
+    program: &'static str,
+    kind: Kind,
+    /// Names that the function has had, or functions that do for one another: the first that the kernel has.
+    functions: &'static [&'static str],
+    /// Events that need it; none: all of them.
+    events: &'static [Event],
+    /// The event cannot do without it. What is optional belongs to a part that a kernel may not have.
+    required: bool,
+}
+
+const fn entry(program: &'static str, functions: &'static [&'static str], events: &'static [Event]) -> Probe {
+    Probe { program, kind: Kind::Kprobe, functions, events, required: true }
+}
+
+const fn exit(program: &'static str, functions: &'static [&'static str], events: &'static [Event]) -> Probe {
+    Probe { program, kind: Kind::Kretprobe, functions, events, required: true }
+}
+
+const fn optional(probe: Probe) -> Probe {
+    Probe { required: false, ..probe }
+}
+
+impl Probe {
+    fn needed(&self, events: EventSet) -> bool {
+        !events.is_empty() && (self.events.is_empty() || self.events.iter().any(|e| events.contains(*e)))
+    }
+}
+
+/// What every event needs.
+const COMMON: &[Probe] = &[
+    entry("probe_exit", &["do_exit"], &[]),
+    // systemd writes the invocation id here; without it the id is systemd's answer on the bus.
+    optional(entry("probe_kernfs_xattr", &["kernfs_vfs_xattr_set"], &[])),
+];
+
+/// All, by what they belong to. In each table ends of a call come before its beginning, so that no call is begun
+/// whose end is not seen.
+const TABLES: [&[Probe]; 5] = [COMMON, process::PROBES, file::PROBES, network::PROBES, privilege::PROBES];
+
+fn table() -> impl DoubleEndedIterator<Item = &'static Probe> {
+    TABLES.into_iter().flatten()
+}
+
+/// A probe's place in tracefs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    kind: Kind,
+    program: &'static str,
+    /// The first of its functions.
+    function: &'static str,
+}
+
+impl Key {
+    fn of(probe: &Probe) -> Self {
+        Self { kind: probe.kind, program: probe.program, function: probe.functions[0] }
+    }
+}
+
+/// A probe that is attached.
+#[derive(Debug)]
+struct Attached {
+    function: &'static str,
+    /// Of its definition.
+    name: String,
+    link: Link,
+}
+
+/// Why a probe could not be made.
+#[derive(Debug)]
+pub enum Error {
+    /// tracefs refused the definition.
+    Define(Hook, io::Error),
+    /// The program could not be attached.
+    Attach(kernel::Error),
+    /// tracefs could not be read or written.
+    Tracefs(io::Error),
+}
+
+/// A probe as messages name it.
+#[derive(Clone, Copy, Debug)]
+pub struct Hook {
+    kind: Kind,
+    functions: &'static [&'static str],
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Define(Hook { kind, functions }, error) => {
+                let functions = functions.join(" or ");
+                write!(f, "cannot define a {} on the kernel function {functions}: {error}", kind.name())
+            }
+            Self::Attach(error) => error.fmt(f),
+            Self::Tracefs(error) => write!(f, "cannot use tracefs: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// The probes attached now.
+#[derive(Debug)]
+pub struct Probes {
+    tracefs: Tracefs,
+    maxactive: u32,
+    attached: HashMap<Key, Attached>,
+    /// Hits and misses of definitions that were removed since.
+    before: HashMap<Key, (u64, u64)>,
+    /// Events that this kernel has no function for, and why.
+    lacking: HashMap<Event, String>,
+}
+
+impl Probes {
+    /// Begins with none; removes what an earlier daemon that was killed left in tracefs.
+    pub fn new(tracefs: Tracefs, maxactive: u32) -> Result<Self, Error> {
+        for name in tracefs.defined().map_err(Error::Tracefs)? {
+            tracefs.remove(&name).map_err(Error::Tracefs)?;
+        }
+        Ok(Self {
+            tracefs,
+            maxactive,
+            attached: HashMap::new(),
+            before: HashMap::new(),
+            lacking: HashMap::new(),
+        })
+    }
+
+    /// Number of probes attached.
+    pub fn len(&self) -> usize {
+        self.attached.len()
+    }
+
+    /// Why this kernel cannot tell of an event; `None` if it can, or nobody has asked for it yet.
+    pub fn lacking(&self, event: Event) -> Option<&str> {
+        self.lacking.get(&event).map(String::as_str)
+    }
+
+    /// Attaches what these events need, and removes all else. Events that the kernel has no function for are
+    /// left out, see [`lacking`](Self::lacking). On an error what was attached before still is.
+    pub fn want(&mut self, kernel: &Kernel, events: EventSet) -> Result<(), Error> {
+        let able = |lacking: &HashMap<Event, String>| {
+            events.iter().filter(|e| !lacking.contains_key(e)).collect::<EventSet>()
+        };
+        let mut made = Vec::new();
+        for probe in table() {
+            if !probe.needed(able(&self.lacking)) || self.attached.contains_key(&Key::of(probe)) {
+                continue;
+            }
+            match self.attach(kernel, probe) {
+                Ok(()) => made.push(Key::of(probe)),
+                Err(Error::Define(..)) if !probe.required => {}
+                Err(error @ Error::Define(..)) if !probe.events.is_empty() => {
+                    for event in probe.events {
+                        self.lacking.insert(*event, error.to_string());
+                    }
+                }
+                Err(error) => {
+                    self.remove(&made)?;
+                    return Err(error);
+                }
+            }
+        }
+        let able = able(&self.lacking);
+        let unneeded: Vec<_> = table().filter(|p| !p.needed(able)).map(Key::of).rev().collect();
+        self.remove(&unneeded)
+    }
+
+    fn attach(&mut self, kernel: &Kernel, probe: &Probe) -> Result<(), Error> {
+        let Probe { program, kind, functions, events: _, required: _ } = *probe;
+        let mut refused = None;
+        for &function in functions {
+            let name = event_name(kind, function, program);
+            if let Err(error) = self.tracefs.define(kind, &name, function, self.maxactive) {
+                refused = Some(Error::Define(Hook { kind, functions }, error));
+                continue;
+            }
+            return match kernel.attach(program, &name) {
+                Ok(link) => {
+                    self.attached.insert(Key::of(probe), Attached { function, name, link });
+                    Ok(())
+                }
+                Err(error) => {
+                    self.tracefs.remove(&name).map_err(Error::Tracefs)?;
+                    Err(Error::Attach(error))
+                }
+            };
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    fn remove(&mut self, keys: &[Key]) -> Result<(), Error> {
+        if !keys.iter().any(|k| self.attached.contains_key(k)) {
+            return Ok(());
+        }
+        let profile = self.tracefs.profile().map_err(Error::Tracefs)?;
+        for key in keys {
+            let Some(Attached { function: _, name, link }) = self.attached.remove(key) else { continue };
+            drop(link);
+            let (hits, misses) = profile.get(&name).copied().unwrap_or_default();
+            let total = self.before.entry(*key).or_default();
+            total.0 += hits;
+            total.1 += misses;
+            self.tracefs.remove(&name).map_err(Error::Tracefs)?;
+        }
+        Ok(())
+    }
+
+    /// Removes all.
+    pub fn clear(&mut self) -> Result<(), Error> {
+        let all: Vec<_> = table().map(Key::of).rev().collect();
+        self.remove(&all)
+    }
+
+    /// The probes attached now, with the kernel's counts, in the order of the table.
+    pub fn status(&self) -> io::Result<Vec<ProbeStatus>> {
+        let profile = self.tracefs.profile()?;
+        let status = |probe: &Probe| {
+            let key = Key::of(probe);
+            let Attached { function, name, link: _ } = self.attached.get(&key)?;
+            let (hits, misses) = profile.get(name).copied().unwrap_or_default();
+            let before = self.before.get(&key).copied().unwrap_or_default();
+            Some(ProbeStatus {
+                function: (*function).to_owned(),
+                kind: probe.kind.name(),
+                hits: hits + before.0,
+                misses: misses + before.1,
+            })
+        };
+        Ok(table().filter_map(status).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_hook_is_there_once_and_each_event_has_hooks() {
+        let mut names: Vec<_> =
+            table().flat_map(|p| p.functions.iter().map(|f| event_name(p.kind, f, p.program))).collect();
+        let all = names.len();
+        // MAX_EVENT_NAME_LEN of the kernel, kernel/trace/trace_probe.h.
+        assert!(names.iter().all(|n| n.len() < 64), "{names:?}");
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        for event in Event::all() {
+            assert!(table().any(|p| p.required && p.events.contains(&event)), "{event}");
+        }
+    }
+
+    #[test]
+    fn programs_are_in_the_object() {
+        let object = include_str!("../../../bpf/traceleft.bpf.c");
+        for probe in table() {
+            let name = probe.program;
+            let there =
+                object.contains(&format!("PROBE({name},")) || object.contains(&format!("int {name}("));
+            assert!(there, "{name}");
+        }
+    }
+}

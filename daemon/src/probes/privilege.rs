@@ -1,0 +1,5 @@
+//! The hooks of `@privilege`.
+
+use super::Probe;
+
+pub const PROBES: &[Probe] = &[];

@@ -1,0 +1,95 @@
+//! The events of `@file`, and `module-load`.
+
+use super::{Named, Outcome, add_file, add_path, add_string, message, shown};
+use crate::constants::OpenFlags;
+use crate::decode::Record;
+use crate::event::Event;
+use crate::fields::{Entries, Readable, name};
+use crate::skel::types;
+
+const UNSET: u32 = types::limits::NO_NUMBER.0;
+
+pub(super) fn add_open(open: &types::open_record, record: &Record<'_>, result: Outcome, out: &mut Entries) {
+    let types::open_record { header, file, flags, mode } = *open;
+    let flags = OpenFlags(flags);
+    let mut buffer = Vec::new();
+    let path = Named::first(&record.strings).resolved(&mut buffer);
+    add_path(path, record.strings.path_arg, out);
+    add_file(file, out);
+    if let Some(fd) = result.0.filter(|r| *r >= 0 && header.flags & types::record_flags::RECORD_NO_FD.0 == 0)
+    {
+        out.text(name::TRACELEFT_FD, fd);
+    }
+    out.text(name::TRACELEFT_FLAGS, flags);
+    if flags.creates() {
+        out.text(name::TRACELEFT_MODE, format_args!("0{mode:03o}"));
+    }
+    let shown = shown(path, record.strings.path_arg);
+    message(record, format_args!("open {shown} {flags}"), result, out);
+}
+
+/// Adds what such a record has of its own.
+pub(super) fn add(file: &types::file_record, record: &Record<'_>, result: Outcome, out: &mut Entries) {
+    let types::file_record {
+        header: _,
+        file: identity,
+        size,
+        fd,
+        mode,
+        flags,
+        uid,
+        gid,
+        device_major,
+        device_minor,
+        reserved: _,
+    } = *file;
+    let (mut buffer, mut new_buffer) = (Vec::new(), Vec::new());
+    let path = Named::first(&record.strings).resolved(&mut buffer);
+    let new_path = Named::second(&record.strings).resolved(&mut new_buffer);
+    add_path(path, record.strings.path_arg, out);
+    add_string(name::TRACELEFT_NEW_PATH, new_path, out);
+    add_string(name::TRACELEFT_NEW_PATH_ARG, record.strings.new_path_arg, out);
+    add_file(identity, out);
+    if fd >= 0 {
+        out.text(name::TRACELEFT_FD, fd);
+    }
+    let shown = shown(path, record.strings.path_arg);
+    let new_shown = super::shown(new_path, record.strings.new_path_arg);
+    let given = Readable(record.strings.name.unwrap_or_default().bytes);
+    match record.event {
+        Event::Mkdir | Event::Chmod => {
+            out.text(name::TRACELEFT_MODE, format_args!("0{:03o}", mode & 0o7777));
+            message(record, format_args!("{} {shown} 0{:03o}", record.event, mode & 0o7777), result, out);
+        }
+        Event::Chown => {
+            if uid != UNSET {
+                out.text(name::TRACELEFT_OWNER_UID, uid);
+            }
+            if gid != UNSET {
+                out.text(name::TRACELEFT_OWNER_GID, gid);
+            }
+            let id = |id: u32| if id == UNSET { String::new() } else { id.to_string() };
+            message(record, format_args!("chown {shown} {}:{}", id(uid), id(gid)), result, out);
+        }
+        Event::Rename | Event::Link => {
+            message(record, format_args!("{} {shown} to {new_shown}", record.event), result, out);
+        }
+        Event::Symlink => {
+            add_string(name::TRACELEFT_LINK_TARGET, record.strings.name, out);
+            message(record, format_args!("symlink {shown} to {given}"), result, out);
+        }
+        Event::Truncate => {
+            out.text(name::TRACELEFT_SIZE, size);
+            message(record, format_args!("truncate {shown} to {size} bytes"), result, out);
+        }
+        Event::Read | Event::Write => {
+            out.text(name::TRACELEFT_REQUESTED, size);
+            add_string(name::TRACELEFT_DATA, record.strings.data, out);
+            message(record, format_args!("{} {shown}, {size} bytes", record.event), result, out);
+        }
+        _ => {
+            let _ = (flags, device_major, device_minor);
+            message(record, format_args!("{} {shown}", record.event), result, out);
+        }
+    }
+}
