@@ -49,7 +49,7 @@ deb: ## build the Debian package, target/debian/traceleft_*.deb
 
 install: ## copy what "make" has built, and its files, below DESTDIR=
 	install -D -m 755 -t $(DESTDIR)/usr/sbin target/$(TARGET)/release/traceleftd
-	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system units/traceleftd.service
+	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/system units/*.service
 	install -D -m 644 -t $(DESTDIR)/usr/lib/systemd/catalog config/traceleft.catalog
 	install -D -m 644 -t $(DESTDIR)/usr/share/dbus-1/system.d dbus/org.traceleft1.conf
 	install -D -m 644 -t $(DESTDIR)/usr/share/dbus-1/system-services dbus/org.traceleft1.service

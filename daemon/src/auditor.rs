@@ -1,19 +1,24 @@
 //! What is watched now, in the daemon and in the kernel: watches, probes, names and control groups.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use crate::config::Settings;
-use crate::control::{Counts, Origin, Refusal, Resolution, Status, WatchId, WatchStatus};
-use crate::event::EventSet;
+use crate::control::{Counts, Coverage, Origin, Refusal, Resolution, Status, WatchId, WatchStatus};
+use crate::event::{Event, EventSet};
 use crate::groups::{self, Groups};
 use crate::kernel::{Error, Kernel, Name, TargetId, Watched};
 use crate::ledger::{self, Ledger};
+use crate::names::SELF_TEST_UNIT;
 use crate::plan::{self, Set, Watch, Watches};
 use crate::policy::Policy;
 use crate::probes::Probes;
 use crate::skel::types;
+use crate::unit_name::Target;
 use crate::wire;
+
+/// Number of the watch of the self-test; those of others begin with 1.
+const SELF_TEST: WatchId = 0;
 
 /// The state of the audit.
 #[derive(Debug)]
@@ -28,6 +33,8 @@ pub struct Auditor {
     pub groups: Groups,
     names: HashMap<Name, Watched>,
     hierarchy: PathBuf,
+    /// What the self-test showed of each event that was attached then.
+    tested: BTreeMap<Event, Result<(), String>>,
 }
 
 impl Auditor {
@@ -42,12 +49,69 @@ impl Auditor {
             groups: Groups::default(),
             names: HashMap::new(),
             hierarchy,
+            tested: BTreeMap::new(),
         }
+    }
+
+    /// Watches the self-test's unit, for all that is attached. False if that is nothing.
+    pub fn begin_self_test(&mut self) -> Result<bool, Refusal> {
+        let events = self.watches.values().fold(EventSet::default(), |all, w| all.union(w.events));
+        let events: EventSet = events.iter().filter(|e| self.probes.lacking(*e).is_none()).collect();
+        let Ok(target) = Target::parse(SELF_TEST_UNIT) else { return Ok(false) };
+        if events.is_empty() {
+            return Ok(false);
+        }
+        let resolution = Resolution { id: SELF_TEST_UNIT.to_owned(), running: Vec::new() };
+        let origin = Origin::SelfTest;
+        let watch = Watch { target, events, origin, unit_log: false, capture: 0, set_up: false, resolution };
+        let mut wanted = self.watches.clone();
+        wanted.insert(SELF_TEST, watch);
+        self.replace(wanted, self.next)?;
+        Ok(true)
+    }
+
+    /// Ends the self-test, in which these events came; `ended` says why it could not be run to its end, if so.
+    pub fn end_self_test(&mut self, came: EventSet, ended: &Result<(), String>) -> Result<(), Refusal> {
+        let Some(watch) = self.watches.get(&SELF_TEST) else { return Ok(()) };
+        for event in watch.events.iter() {
+            let result = match ended {
+                _ if came.contains(event) => Ok(()),
+                Ok(()) => Err("the self-test did it and no record came".to_owned()),
+                Err(why) => Err(format!("the self-test could not be run: {why}")),
+            };
+            self.tested.insert(event, result);
+        }
+        let kernel = &self.kernel;
+        self.ledger.discard(&vec![SELF_TEST], &|t| kernel.counters(t));
+        let mut wanted = self.watches.clone();
+        wanted.remove(&SELF_TEST);
+        self.replace(wanted, self.next)
+    }
+
+    /// How far an event can be recorded on this machine.
+    pub fn coverage(&self, event: Event) -> Coverage {
+        let missing = self.probes.missing_parts(event).join("; ");
+        let (state, detail) = match self.tested.get(&event) {
+            _ if self.probes.lacking(event).is_some() => {
+                ("unavailable", self.probes.lacking(event).unwrap_or_default().to_owned())
+            }
+            Some(Err(why)) => {
+                ("unproven", [why.clone(), missing].join("; ").trim_end_matches("; ").to_owned())
+            }
+            _ if !missing.is_empty() => ("partial", missing),
+            _ => ("complete", String::new()),
+        };
+        Coverage { event, state, detail }
     }
 
     /// The watches.
     pub fn watches(&self) -> &Watches {
         &self.watches
+    }
+
+    /// The watches but the daemon's own.
+    pub fn public_watches(&self) -> impl Iterator<Item = (&WatchId, &Watch)> {
+        self.watches.iter().filter(|(id, _)| **id != SELF_TEST)
     }
 
     /// Number of probes attached.
@@ -58,7 +122,7 @@ impl Auditor {
     /// Replaces the watches of policies by these. On an error everything is as before.
     pub fn set_policies(&mut self, policies: &[Policy]) -> Result<(), Refusal> {
         let mut wanted = self.watches.clone();
-        wanted.retain(|_, w| w.origin == Origin::RunTime);
+        wanted.retain(|_, w| !matches!(w.origin, Origin::Policy(_)));
         let mut next = self.next;
         for policy in policies {
             for target in &policy.units {
@@ -88,7 +152,7 @@ impl Auditor {
     /// Adds a run-time watch. On an error everything is as before.
     pub fn add(
         &mut self,
-        target: crate::unit_name::Target,
+        target: Target,
         events: EventSet,
         resolution: Resolution,
     ) -> Result<WatchId, Refusal> {
@@ -103,8 +167,11 @@ impl Auditor {
 
     /// Removes a run-time watch.
     pub fn remove(&mut self, id: WatchId) -> Result<Watch, Refusal> {
-        let watch =
-            self.watches.get(&id).ok_or_else(|| Refusal::NoSuchWatch(format!("There is no watch {id}.")))?;
+        let watch = self
+            .watches
+            .get(&id)
+            .filter(|_| id != SELF_TEST)
+            .ok_or_else(|| Refusal::NoSuchWatch(format!("There is no watch {id}.")))?;
         if let Origin::Policy(policy) = &watch.origin {
             return Err(Refusal::NotRunTime(format!(
                 "Watch {id} is of the policy {policy}: remove its unit there, and reload."
@@ -308,7 +375,7 @@ impl Auditor {
         Status { total, probes: self.probes.status().unwrap_or_default() }
     }
 
-    fn counts(&self, accept: impl Fn(&Set) -> bool) -> Vec<(crate::event::Event, Counts)> {
+    fn counts(&self, accept: impl Fn(&Set) -> bool) -> Vec<(Event, Counts)> {
         self.ledger.counts(&|t| self.kernel.counters(t), accept)
     }
 
@@ -320,7 +387,7 @@ impl Auditor {
 
     /// A watch as the bus shows it.
     pub fn watch_status(&self, id: WatchId) -> Option<WatchStatus> {
-        let watch = self.watches.get(&id)?;
+        let watch = self.watches.get(&id).filter(|_| id != SELF_TEST)?;
         let counts = self.counts(|set| set.contains(&id));
         Some(WatchStatus {
             id,
@@ -328,6 +395,7 @@ impl Auditor {
             events: watch.events,
             origin: watch.origin.clone(),
             control_groups: self.groups.paths(|g| plan::covering(&self.watches, &g.path).contains(&id)),
+            coverage: watch.events.iter().map(|e| self.coverage(e)).collect(),
             counts: counts.into_iter().filter(|(e, _)| watch.events.contains(*e)).collect(),
         })
     }

@@ -109,8 +109,18 @@ struct Service<F> {
     watches: Watches,
     /// Watches that are objects on this connection.
     served: BTreeSet<WatchId>,
+    /// The event loop waits for the self-test.
+    self_test: SelfTest,
     /// The daemon stops.
     stopping: bool,
+}
+
+/// Where the self-test stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SelfTest {
+    Unasked,
+    Asked,
+    Started,
 }
 
 impl<F: Fn() -> Builder<'static>> Service<F> {
@@ -124,6 +134,7 @@ impl<F: Fn() -> Builder<'static>> Service<F> {
             commands,
             watches: Watches::default(),
             served: BTreeSet::new(),
+            self_test: SelfTest::Unasked,
             stopping: false,
         }
     }
@@ -223,6 +234,9 @@ impl<F: Fn() -> Builder<'static>> Service<F> {
             {
                 asking = ask(connection, questions).boxed_local().fuse();
             }
+            if listening && self.self_test == SelfTest::Asked {
+                self.start_self_test(connection).await;
+            }
             // Notices first: the event loop sent those that wait now before the answer that a command
             // comes from, so the command is the newer.
             select_biased! {
@@ -235,11 +249,14 @@ impl<F: Fn() -> Builder<'static>> Service<F> {
                 }
                 change = changes.select_next_some() => {
                     listening = true;
-                    self.watches.outdate(&change);
                     // One burst, one batch.
-                    let burst: HashSet<_> = iter::from_fn(|| changes.try_recv().ok()).collect();
+                    let burst: HashSet<_> =
+                        iter::once(change).chain(iter::from_fn(|| changes.try_recv().ok())).collect();
                     for change in &burst {
                         self.watches.outdate(change);
+                        if let Change::SelfTested(result) = change {
+                            self.self_test_ended(result);
+                        }
                     }
                 }
                 answers = asking => self.tell(answers),
@@ -247,6 +264,22 @@ impl<F: Fn() -> Builder<'static>> Service<F> {
         }
         connection.release_name(names::BUS_NAME).await?;
         connection.clone().close().await
+    }
+
+    async fn start_self_test(&mut self, connection: &Connection) {
+        self.self_test = SelfTest::Started;
+        if let Err(error) = systemd::start_self_test(connection).await {
+            self.self_test = SelfTest::Unasked;
+            self.mailbox.post(Request::SelfTested(Err(error.to_string())));
+        }
+    }
+
+    fn self_test_ended(&mut self, result: &str) {
+        if self.self_test == SelfTest::Started {
+            self.self_test = SelfTest::Unasked;
+            let ended = if result == "done" { Ok(()) } else { Err(format!("its job is {result}")) };
+            self.mailbox.post(Request::SelfTested(ended));
+        }
     }
 
     /// Waits between attempts to connect, and heeds notices meanwhile.
@@ -265,6 +298,7 @@ impl<F: Fn() -> Builder<'static>> Service<F> {
     fn heed(&mut self, notice: Option<Notice>) {
         match notice {
             Some(Notice::Resolve(list)) => self.watches.replace(list),
+            Some(Notice::SelfTest) => self.self_test = SelfTest::Asked,
             Some(Notice::Stop) | None => self.stopping = true,
         }
     }

@@ -44,6 +44,8 @@ pub enum Origin {
     Policy(String),
     /// `AddWatch` on the bus.
     RunTime,
+    /// The daemon's own, of the unit that does each event once.
+    SelfTest,
 }
 
 /// Who called a method on the bus.
@@ -81,6 +83,17 @@ pub struct ProbeStatus {
     pub misses: u64,
 }
 
+/// How far an event of a watch can be recorded on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// The event.
+    pub event: Event,
+    /// `complete`, `partial`, `unproven` or `unavailable`.
+    pub state: &'static str,
+    /// What is missing, for people; empty if nothing is.
+    pub detail: String,
+}
+
 /// A watch as its bus object shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchStatus {
@@ -96,6 +109,8 @@ pub struct WatchStatus {
     pub control_groups: Vec<String>,
     /// Counts of each of its events.
     pub counts: Vec<(Event, Counts)>,
+    /// How far each of its events can be recorded here.
+    pub coverage: Vec<Coverage>,
 }
 
 /// The whole ledger.
@@ -186,6 +201,8 @@ pub enum Request {
     },
     /// What systemd says now of watches: after [`Notice::Resolve`], or when something changed.
     Resolved(Vec<(WatchId, Resolution)>),
+    /// The unit of the self-test has ended, or could not be started: then why.
+    SelfTested(Result<(), String>),
     /// The bus side cannot work at all; the daemon ends with this message.
     Fatal(String),
 }
@@ -196,6 +213,8 @@ pub enum Notice {
     /// The set of watches changed: serve exactly these as objects, resolve all of them, and answer with
     /// one [`Request::Resolved`] that has every one of them.
     Resolve(Vec<(WatchId, Target)>),
+    /// Start the unit of the self-test, and post [`Request::SelfTested`] when it has ended.
+    SelfTest,
     /// The daemon stops: release the name, close the connection.
     Stop,
 }

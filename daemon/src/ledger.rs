@@ -135,6 +135,15 @@ impl Ledger {
         }
     }
 
+    /// Forgets what was counted for a set: it is in no total.
+    pub fn discard(&mut self, set: &Set, read: &Read<'_>) {
+        if let Some(target) = self.by_set.get(set)
+            && let Some(entry) = self.entries.get_mut(target)
+        {
+            entry.rows = read(*target).iter().map(|base| Row { base: *base, ..Row::default() }).collect();
+        }
+    }
+
     /// The watches of a target; none if it is given up.
     pub fn set(&self, target: TargetId) -> &[WatchId] {
         self.entries.get(&target).map_or(&[], |e| &e.set)

@@ -25,6 +25,7 @@ mod probes;
 mod pump;
 mod render;
 mod ring;
+mod self_test;
 mod service;
 mod skel;
 mod systemd;
@@ -72,6 +73,14 @@ fn main() -> ExitCode {
     match (first.as_deref(), arguments.len()) {
         (None, _) => daemon(),
         (Some("--check"), _) => check(&arguments[1..]),
+        (Some("--self-test"), 1) => {
+            self_test::run();
+            ExitCode::SUCCESS
+        }
+        (Some("--self-test"), 2) if arguments[1] == "wait" => {
+            self_test::wait();
+            ExitCode::SUCCESS
+        }
         (Some("--help"), 1) => {
             print!("{HELP}");
             ExitCode::SUCCESS

@@ -24,3 +24,6 @@ pub const POLICY_DIR: &str = "policy.d";
 
 /// Group of our probe definitions in tracefs.
 pub const TRACEFS_GROUP: &str = "traceleft";
+
+/// Unit that does each event once, before the daemon says that it is ready.
+pub const SELF_TEST_UNIT: &str = "traceleft-self-test.service";

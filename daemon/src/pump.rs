@@ -7,7 +7,7 @@ use std::os::fd::BorrowedFd;
 use crate::auditor::Auditor;
 use crate::control::Origin;
 use crate::decode::decode;
-use crate::event::Event;
+use crate::event::{Event, EventSet};
 use crate::fields::Entries;
 use crate::journal::{BATCH, Journal, Sent};
 use crate::kernel::Rings;
@@ -35,9 +35,23 @@ pub enum Progress {
 /// What an entry of a batch stands for.
 #[derive(Clone, Copy, Debug)]
 enum Item {
-    Notice { numbers: u64 },
-    Record { event: Event, target: u32, end: u64 },
-    Undecodable { end: u64 },
+    Notice {
+        numbers: u64,
+    },
+    Record {
+        event: Event,
+        target: u32,
+        end: u64,
+    },
+    Undecodable {
+        end: u64,
+    },
+    /// Of the self-test alone: it is read, and that is all.
+    Tested {
+        event: Event,
+        target: u32,
+        end: u64,
+    },
 }
 
 /// The way of records, and of the daemon's own, into the journal.
@@ -49,6 +63,8 @@ pub struct Pump {
     items: Vec<Item>,
     notices: VecDeque<Notice>,
     seq: u64,
+    /// Events of the self-test that came.
+    tested: EventSet,
 }
 
 impl Pump {
@@ -61,6 +77,7 @@ impl Pump {
             items: Vec::new(),
             notices: VecDeque::new(),
             seq: 0,
+            tested: EventSet::default(),
         }
     }
 
@@ -102,6 +119,11 @@ impl Pump {
     /// True if a record of the daemon's own has not been sent yet.
     pub fn has_notices(&self) -> bool {
         !self.notices.is_empty()
+    }
+
+    /// Events of the self-test that came so far.
+    pub fn tested(&self) -> EventSet {
+        self.tested
     }
 
     /// True if nothing waits.
@@ -164,6 +186,7 @@ impl Pump {
             let target = decoded.header.target;
             let event = decoded.event;
             policies.clear();
+            let mut tested = false;
             let mut to = Attribution::default();
             for watch in auditor.ledger.set(target).iter().filter_map(|id| auditor.watches().get(id)) {
                 if watch.events.contains(event) {
@@ -171,6 +194,10 @@ impl Pump {
                     let policy = match &watch.origin {
                         Origin::Policy(name) => name,
                         Origin::RunTime => RUN_TIME,
+                        Origin::SelfTest => {
+                            tested = true;
+                            continue;
+                        }
                     };
                     if !policies.contains(&policy) {
                         policies.push(policy);
@@ -178,6 +205,13 @@ impl Pump {
                     if !watch.target.is_slice() && !watch.target.is_template() {
                         to.unit = &watch.resolution.id;
                     }
+                }
+            }
+            if tested {
+                self.tested.insert(event);
+                if policies.is_empty() {
+                    self.items.push(Item::Tested { event, target, end });
+                    continue;
                 }
             }
             if let Some(group) = auditor.groups.get(decoded.header.cgroup_id) {
@@ -199,6 +233,11 @@ impl Pump {
             match *item {
                 Item::Undecodable { end } => {
                     auditor.ledger.undecodable();
+                    release = Some(end);
+                    continue;
+                }
+                Item::Tested { event, target, end } => {
+                    auditor.ledger.recorded(target, event);
                     release = Some(end);
                     continue;
                 }

@@ -16,7 +16,8 @@ use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::auditor::Auditor;
-use crate::control::{self, Origin, Refusal, Reply, Request};
+use crate::control::{self, Coverage, Origin, Refusal, Reply, Request};
+use crate::event::EventSet;
 use crate::journal;
 use crate::notice::{CallerDetails, Notice};
 use crate::policy;
@@ -32,6 +33,9 @@ const DRAIN_TIME: Duration = Duration::from_secs(10);
 const BUS_END: Duration = Duration::from_secs(1);
 /// Wait before journald's socket is tried again.
 const JOURNAL_RETRY: Duration = Duration::from_millis(100);
+
+/// How long the self-test may take; its unit has a limit of its own, which is shorter.
+const SELF_TEST_TIME: Duration = Duration::from_secs(30);
 
 /// What woke the loop; the data of its epoll events.
 const RECORDS: u64 = 0;
@@ -91,12 +95,21 @@ struct Flush {
     reply: Reply<()>,
 }
 
+/// The self-test under way.
+#[derive(Debug)]
+struct SelfTest {
+    begun: Instant,
+    /// How it ended, and where the ring stood then.
+    ended: Option<(Result<(), String>, u64)>,
+}
+
 /// What the loop remembers from turn to turn.
 #[derive(Debug)]
 struct Turn {
     reader: Reader,
     blocked: bool,
     ready: bool,
+    self_test: Option<SelfTest>,
     stop: Option<End>,
     flushes: Vec<Flush>,
     reloads: Vec<Reply<Result<(), Refusal>>>,
@@ -111,6 +124,7 @@ impl Service {
             reader: Reader::Looking,
             blocked: false,
             ready: false,
+            self_test: None,
             stop: None,
             flushes: Vec::new(),
             reloads: Vec::new(),
@@ -140,7 +154,8 @@ impl Service {
                 Reader::Looking | Reader::Closing => Some(self.flush_interval),
                 Reader::Asleep => None,
             };
-            let timeout = [timeout, watchdog.map(|w| w / 2)].into_iter().flatten().min();
+            let testing = turn.self_test.is_some().then_some(self.flush_interval);
+            let timeout = [timeout, watchdog.map(|w| w / 2), testing].into_iter().flatten().min();
             let timeout = timeout
                 .map_or(EpollTimeout::NONE, |t| EpollTimeout::try_from(t).unwrap_or(EpollTimeout::NONE));
             let mut events = [EpollEvent::empty(); 8];
@@ -153,6 +168,7 @@ impl Service {
             self.handle_requests(turn);
             self.send_records(turn, &epoll);
             self.answer_flushes(turn, &epoll);
+            self.look_at_self_test(turn);
             if let Some(end) = turn.stop.take() {
                 return end;
             }
@@ -174,7 +190,7 @@ impl Service {
 
     /// Asks the bus side to serve and resolve all watches.
     fn resolve(&self) {
-        let list = self.auditor.watches().iter().map(|(id, w)| (*id, w.target.clone())).collect();
+        let list = self.auditor.public_watches().map(|(id, w)| (*id, w.target.clone())).collect();
         // The bus side ends only after the loop.
         let _ = self.notices.unbounded_send(control::Notice::Resolve(list));
     }
@@ -214,7 +230,7 @@ impl Service {
 
     fn summary(&self) -> String {
         let count = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
-        let watches = count(self.auditor.watches().len(), "watch", "watches");
+        let watches = count(self.auditor.public_watches().count(), "watch", "watches");
         format!("{watches}, {}", count(self.auditor.probe_count(), "probe", "probes"))
     }
 
@@ -271,6 +287,11 @@ impl Service {
                 let _ = reply.send(self.auditor.watch_status(id));
             }
             Request::Resolved(resolutions) => self.take_resolutions(resolutions, turn),
+            Request::SelfTested(result) => {
+                if let Some(test) = &mut turn.self_test {
+                    test.ended = Some((result, self.pump.produced()));
+                }
+            }
             Request::Fatal(message) => turn.stop = Some(End::Lacking(message)),
         }
     }
@@ -280,7 +301,7 @@ impl Service {
         resolutions: Vec<(control::WatchId, control::Resolution)>,
         turn: &mut Turn,
     ) {
-        let all = self.auditor.watches().keys().all(|id| resolutions.iter().any(|(r, _)| r == id));
+        let all = self.auditor.public_watches().all(|(id, _)| resolutions.iter().any(|(r, _)| r == id));
         if let Err(refusal) = self.auditor.resolved(resolutions) {
             log::error!("Some units are not watched: {refusal}");
         }
@@ -288,13 +309,65 @@ impl Service {
             for reply in turn.reloads.drain(..) {
                 let _ = reply.send(Ok(()));
             }
-            if !turn.ready {
-                turn.ready = true;
-                notify(&[NotifyState::Ready]);
-                log::info!("Auditing: {}.", self.summary());
+            if !turn.ready && turn.self_test.is_none() {
+                self.begin_self_test(turn);
             }
             self.tell_status();
         }
+    }
+
+    /// Has each event done once that a watch asks for; ready when they have come.
+    fn begin_self_test(&mut self, turn: &mut Turn) {
+        match self.auditor.begin_self_test() {
+            Ok(true) => {
+                turn.self_test = Some(SelfTest { begun: Instant::now(), ended: None });
+                let _ = self.notices.unbounded_send(control::Notice::SelfTest);
+            }
+            Ok(false) => self.ready(turn),
+            Err(refusal) => {
+                log::warn!("The self-test could not be run: {refusal}");
+                self.ready(turn);
+            }
+        }
+    }
+
+    fn look_at_self_test(&mut self, turn: &mut Turn) {
+        let consumed = self.pump.consumed();
+        let Some(SelfTest { begun, ended }) = &mut turn.self_test else { return };
+        let result = match ended.take() {
+            Some((result, position)) if consumed >= position => result,
+            None if begun.elapsed() > SELF_TEST_TIME => Err("it did not end".to_owned()),
+            other => {
+                *ended = other;
+                return;
+            }
+        };
+        turn.self_test = None;
+        if let Err(refusal) = self.auditor.end_self_test(self.pump.tested(), &result) {
+            log::error!("The self-test's watch could not be removed: {refusal}");
+        }
+        self.auditor.forget_unwatched(self.pump.produced());
+        self.tell_coverage();
+        self.ready(turn);
+    }
+
+    /// Says what of the watched events cannot be recorded, or was not when it was tried.
+    fn tell_coverage(&self) {
+        let events =
+            self.auditor.public_watches().fold(EventSet::default(), |all, (_, w)| all.union(w.events));
+        for Coverage { event, state, detail } in events.iter().map(|e| self.auditor.coverage(e)) {
+            match state {
+                "complete" => {}
+                "partial" => log::info!("{event} is recorded in part: {detail}."),
+                _ => log::warn!("{event} is {state}: {detail}."),
+            }
+        }
+    }
+
+    fn ready(&self, turn: &mut Turn) {
+        turn.ready = true;
+        notify(&[NotifyState::Ready]);
+        log::info!("Auditing: {}.", self.summary());
     }
 
     fn tell_watch(
@@ -302,7 +375,7 @@ impl Service {
         added: bool,
         id: control::WatchId,
         unit: String,
-        events: crate::event::EventSet,
+        events: EventSet,
         caller: control::Caller,
     ) {
         let caller = CallerDetails::of(&self.root, caller);
@@ -368,14 +441,14 @@ impl Service {
             for watch in
                 self.auditor.ledger.set(untold.target).iter().filter_map(|id| self.auditor.watches().get(id))
             {
-                if !watch.events.contains(untold.event) {
-                    continue;
-                }
-                units.push(watch.name());
-                policies.push(match &watch.origin {
+                let policy = match &watch.origin {
+                    _ if !watch.events.contains(untold.event) => continue,
                     Origin::Policy(name) => name.clone(),
                     Origin::RunTime => RUN_TIME.to_owned(),
-                });
+                    Origin::SelfTest => continue,
+                };
+                units.push(watch.name());
+                policies.push(policy);
             }
             units.dedup();
             policies.dedup();

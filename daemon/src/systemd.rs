@@ -13,6 +13,7 @@ use zbus::proxy::CacheProperties;
 use zbus::{Connection, OwnedObjectPath, OwnedVariant, fdo, proxy};
 
 use crate::control::{Resolution, RunningUnit};
+use crate::names::SELF_TEST_UNIT;
 use crate::unit_name::{ROOT_SLICE, Target};
 
 /// Name of the service manager on the bus.
@@ -37,6 +38,8 @@ trait Manager {
     fn get_unit(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
     fn list_units_by_patterns(&self, states: &[&str], patterns: &[&str]) -> zbus::Result<Vec<ListedUnit>>;
 
+    fn start_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
+
     // Without a reply: to wait for one would leave signals unread meanwhile, and they may fill the queue
     // that the reply has to come through.
     #[zbus(no_reply)]
@@ -55,6 +58,8 @@ trait Manager {
 pub enum Change {
     /// A unit of this name was loaded, or a job of it is done.
     Unit(String),
+    /// The job of the self-test's unit is done, with this result.
+    SelfTested(String),
     /// All units: systemd read its configuration again.
     Reloaded,
     /// All units: systemd has come to the bus, for the first time or again.
@@ -82,7 +87,7 @@ pub async fn listen(connection: &Connection, changes: &UnboundedSender<Change>) 
         stream::once(ready(Change::Arrived)).boxed(),
         owners.filter_map(|owner| ready(owner.map(|_| Change::Arrived))).boxed(),
         units.filter_map(|s| ready(s.args().ok().map(|a| Change::Unit(a.id.to_owned())))).boxed(),
-        jobs.filter_map(|s| ready(s.args().ok().map(|a| Change::Unit(a.unit.to_owned())))).boxed(),
+        jobs.filter_map(|s| ready(s.args().ok().map(|a| job_done(a.unit, a.result)))).boxed(),
         reloads.filter_map(|s| ready(s.args().is_ok_and(|a| !a.active).then_some(Change::Reloaded))).boxed(),
     ]);
     while let Some(change) = signals.next().await {
@@ -95,6 +100,15 @@ pub async fn listen(connection: &Connection, changes: &UnboundedSender<Change>) 
         }
     }
     Ok(())
+}
+
+fn job_done(unit: &str, result: &str) -> Change {
+    if unit == SELF_TEST_UNIT { Change::SelfTested(result.to_owned()) } else { Change::Unit(unit.to_owned()) }
+}
+
+/// Starts the unit of the self-test. [`Change::SelfTested`] tells when it has ended.
+pub async fn start_self_test(connection: &Connection) -> zbus::Result<()> {
+    manager(connection).await?.start_unit(SELF_TEST_UNIT, "replace").await.map(drop)
 }
 
 /// Finds the units that a target means and that have a control group, and its primary name.

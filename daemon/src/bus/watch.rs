@@ -8,7 +8,7 @@ use zbus::{ObjectPath, OwnedObjectPath, interface};
 
 use super::error::Error;
 use super::snapshot::Snapshot;
-use crate::control::{Counts, Mailbox, Origin, Request, WatchId, WatchStatus};
+use crate::control::{Counts, Coverage, Mailbox, Origin, Request, WatchId, WatchStatus};
 use crate::names;
 
 /// The object of a watch. It holds no state of the watch: the event loop has it.
@@ -84,7 +84,8 @@ impl Watch {
     async fn origin(&self, #[zbus(header)] header: Option<Header<'_>>) -> Result<&'static str, Error> {
         Ok(match self.status(header).await?.origin {
             Origin::Policy(_) => "policy",
-            Origin::RunTime => "run-time",
+            // The self-test's is no object.
+            Origin::RunTime | Origin::SelfTest => "run-time",
         })
     }
 
@@ -92,7 +93,7 @@ impl Watch {
     async fn policy(&self, #[zbus(header)] header: Option<Header<'_>>) -> Result<String, Error> {
         Ok(match &self.status(header).await?.origin {
             Origin::Policy(name) => name.clone(),
-            Origin::RunTime => String::new(),
+            Origin::RunTime | Origin::SelfTest => String::new(),
         })
     }
 
@@ -127,6 +128,16 @@ impl Watch {
     #[zbus(property(emits_changed_signal = "false"))]
     async fn results_missed(&self, #[zbus(header)] header: Option<Header<'_>>) -> Result<u64, Error> {
         Ok(self.total(header).await?.results_missed)
+    }
+
+    /// Event, state and detail.
+    #[zbus(property(emits_changed_signal = "false"))]
+    async fn coverage(
+        &self,
+        #[zbus(header)] header: Option<Header<'_>>,
+    ) -> Result<Vec<(&'static str, &'static str, String)>, Error> {
+        let row = |c: &Coverage| (c.event.name(), c.state, c.detail.clone());
+        Ok(self.status(header).await?.coverage.iter().map(row).collect())
     }
 
     /// Seen, recorded, lost and results-missed, by event.

@@ -78,7 +78,7 @@ impl Watches {
         for entry in self.entries.values_mut() {
             let how = match change {
                 Change::Unit(unit) if entry.target.matches(unit) || entry.known.id == *unit => How::Refresh,
-                Change::Unit(_) => continue,
+                Change::Unit(_) | Change::SelfTested(_) => continue,
                 Change::Reloaded | Change::Arrived => How::Resolve,
             };
             entry.outdated = entry.outdated.max(Some(how));

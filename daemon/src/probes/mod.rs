@@ -5,7 +5,7 @@ mod network;
 mod privilege;
 mod process;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 
@@ -60,6 +60,18 @@ const TABLES: [&[Probe]; 5] = [COMMON, process::PROBES, file::PROBES, network::P
 
 fn table() -> impl DoubleEndedIterator<Item = &'static Probe> {
     TABLES.into_iter().flatten()
+}
+
+/// What is not seen without a probe on one of these functions.
+fn part(functions: &[&str]) -> String {
+    let names = functions.join(" or ");
+    let what = match functions[0] {
+        f if f.starts_with("io_") => "what io_uring does, if it can do this here",
+        f if f.starts_with("__ia32") => "some failures of 32-bit programs",
+        f if f.starts_with("__x64") => "some failures",
+        _ => "a part",
+    };
+    format!("{what}: the kernel has no function {names}")
 }
 
 /// A probe's place in tracefs.
@@ -129,6 +141,8 @@ pub struct Probes {
     before: HashMap<Key, (u64, u64)>,
     /// Events that this kernel has no function for, and why.
     lacking: HashMap<Event, String>,
+    /// Optional probes that this kernel has no function for.
+    absent: HashSet<Key>,
 }
 
 impl Probes {
@@ -143,6 +157,7 @@ impl Probes {
             attached: HashMap::new(),
             before: HashMap::new(),
             lacking: HashMap::new(),
+            absent: HashSet::new(),
         })
     }
 
@@ -156,6 +171,14 @@ impl Probes {
         self.lacking.get(&event).map(String::as_str)
     }
 
+    /// What of an event this kernel has no function for.
+    pub fn missing_parts(&self, event: Event) -> Vec<String> {
+        let of_event = |p: &&Probe| p.events.contains(&event) && self.absent.contains(&Key::of(p));
+        let mut parts: Vec<_> = table().filter(of_event).map(|p| part(p.functions)).collect();
+        parts.dedup();
+        parts
+    }
+
     /// Attaches what these events need, and removes all else. Events that the kernel has no function for are
     /// left out, see [`lacking`](Self::lacking). On an error what was attached before still is.
     pub fn want(&mut self, kernel: &Kernel, events: EventSet) -> Result<(), Error> {
@@ -164,12 +187,16 @@ impl Probes {
         };
         let mut made = Vec::new();
         for probe in table() {
-            if !probe.needed(able(&self.lacking)) || self.attached.contains_key(&Key::of(probe)) {
+            let key = Key::of(probe);
+            let settled = self.attached.contains_key(&key) || self.absent.contains(&key);
+            if settled || !probe.needed(able(&self.lacking)) {
                 continue;
             }
             match self.attach(kernel, probe) {
                 Ok(()) => made.push(Key::of(probe)),
-                Err(Error::Define(..)) if !probe.required => {}
+                Err(Error::Define(..)) if !probe.required => {
+                    self.absent.insert(Key::of(probe));
+                }
                 Err(error @ Error::Define(..)) if !probe.events.is_empty() => {
                     for event in probe.events {
                         self.lacking.insert(*event, error.to_string());

@@ -309,30 +309,10 @@ mod tests {
         }
     }
 
-    /// The record that a case describes, as the kernel side would send it.
-    fn record(case: &Table) -> Vec<u8> {
-        let event = Event::all().find(|e| e.name() == text(case, "event")).unwrap();
-        let header = types::record_header {
-            kind: u32::try_from(event.number()).unwrap(),
-            flags: small(case, "record-flags"),
-            timestamp: 1_000_000_007,
-            pid: 12,
-            tid: 13,
-            ppid: 1,
-            uid: 33,
-            gid: 34,
-            auid: case.get("auid").map_or(UNSET, |_| small(case, "auid")),
-            session: UNSET,
-            mnt_ns: 4_026_531_841,
-            syscall: small(case, "syscall"),
-            abi: small(case, "abi"),
-            result: i32::try_from(number(case, "result")).unwrap(),
-            comm: array(&bytes(text(case, "comm"))),
-            invocation: array(text(case, "invocation").as_bytes()),
-            ..Default::default()
-        };
+    /// Its fixed part.
+    fn fixed(event: Event, header: types::record_header, case: &Table) -> Vec<u8> {
         let file = types::file_identity { inode: small(case, "inode").into(), major: 254, minor: 1 };
-        let fixed = match event {
+        match event {
             Event::Open => {
                 let (flags, mode) = (small(case, "flags"), small(case, "mode"));
                 wire::bytes(&types::open_record { header, file, flags, mode }).to_vec()
@@ -401,7 +381,32 @@ mod tests {
                 reserved: 0,
             })
             .to_vec(),
+        }
+    }
+
+    /// The record that a case describes, as the kernel side would send it.
+    fn record(case: &Table) -> Vec<u8> {
+        let event = Event::all().find(|e| e.name() == text(case, "event")).unwrap();
+        let header = types::record_header {
+            kind: u32::try_from(event.number()).unwrap(),
+            flags: small(case, "record-flags"),
+            timestamp: 1_000_000_007,
+            pid: 12,
+            tid: 13,
+            ppid: 1,
+            uid: 33,
+            gid: 34,
+            auid: case.get("auid").map_or(UNSET, |_| small(case, "auid")),
+            session: UNSET,
+            mnt_ns: 4_026_531_841,
+            syscall: small(case, "syscall"),
+            abi: small(case, "abi"),
+            result: i32::try_from(number(case, "result")).unwrap(),
+            comm: array(&bytes(text(case, "comm"))),
+            invocation: array(text(case, "invocation").as_bytes()),
+            ..Default::default()
         };
+        let fixed = fixed(event, header, case);
         let slots = [
             ("exe", types::string_slot::STRING_EXE),
             ("path", types::string_slot::STRING_PATH),

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::control::{
-    Caller, Counts, Origin, ProbeStatus, Refusal, Reply, Request, Resolution, Status, WatchId, WatchStatus,
+    Caller, Counts, Coverage, Origin, ProbeStatus, Refusal, Reply, Request, Resolution, Status, WatchId,
+    WatchStatus,
 };
 use crate::event::{Event, EventSet};
 use crate::unit_name::Target;
@@ -18,6 +19,7 @@ pub enum Told {
     Remove { id: WatchId, caller: Caller },
     Reload,
     Resolved(Vec<(WatchId, Resolution)>),
+    SelfTested(Result<(), String>),
     Fatal(String),
 }
 
@@ -85,6 +87,7 @@ pub fn run(requests: &Receiver<Request>, state: &Shared, told: &Sender<Told>) {
                 drop(reply.send(watch_status(&state, id)));
             }
             Request::Resolved(list) => tell(Told::Resolved(list)),
+            Request::SelfTested(result) => tell(Told::SelfTested(result)),
             Request::Fatal(message) => tell(Told::Fatal(message)),
         }
     }
@@ -110,6 +113,7 @@ fn watch_status(state: &State, id: WatchId) -> Option<WatchStatus> {
         origin: origin.unwrap_or(Origin::RunTime),
         control_groups: vec!["/system.slice/a".to_owned()],
         counts: vec![(Event::Open, counts(1)), (Event::Exec, counts(2))],
+        coverage: vec![Coverage { event: Event::Open, state: "partial", detail: "why".to_owned() }],
     })
 }
 
