@@ -136,6 +136,11 @@ struct io_kiocb {
 	struct io_cqe cqe;
 };
 
+/* Before commit cef216fc32d7 (v5.19). */
+struct io_kiocb___5_18 {
+	__u32 result;
+};
+
 struct open_how {
 	__u64 flags;
 };

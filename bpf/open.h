@@ -33,8 +33,8 @@ struct open_call {
 	__u32 mode;
 	__s32 dfd;
 	__u32 progress;
-	__u32 named; /* open_names has the name */
-	__u32 reserved;
+	__u32 named;	 /* open_names has the name */
+	__s32 completed; /* result that io_uring was told, on kernels where the request does not keep it */
 };
 
 /* Opens under way, by task. */
@@ -363,6 +363,30 @@ static __always_inline int on_uring_open(void *ctx, struct io_kiocb *request)
 	return 0;
 }
 
+/* io_uring completes a request: before v5.19 this may be the only place that has the result. */
+static __always_inline int on_uring_complete(struct io_kiocb *request, __s32 result)
+{
+	__u64 task = bpf_get_current_task();
+	struct open_call *call;
+
+	if (bpf_core_field_exists(request->cqe))
+		return 0;
+	call = bpf_map_lookup_elem(&open_calls, &task);
+	if (call && call->request == (__u64)request)
+		call->completed = result;
+	return 0;
+}
+
+static __always_inline __s32 uring_result(struct open_call *call)
+{
+	struct io_kiocb *request = (struct io_kiocb *)call->request;
+	struct io_kiocb___5_18 *old = (void *)request;
+
+	if (bpf_core_field_exists(request->cqe))
+		return BPF_CORE_READ(request, cqe.res);
+	return call->completed ?: (__s32)BPF_CORE_READ(old, result);
+}
+
 /*
  * Return of io_openat2(): the request has the result. -EAGAIN means that it could not be done without
  * blocking and is done again by a worker, which is where it is told.
@@ -371,14 +395,12 @@ static __always_inline int on_uring_open_return(void *ctx, int result)
 {
 	__u64 task = bpf_get_current_task();
 	struct open_call *call = bpf_map_lookup_elem(&open_calls, &task);
-	struct io_kiocb *request;
 	struct assembly *a = 0;
 
 	if (!call || !call->request)
 		return 0;
-	request = (struct io_kiocb *)call->request;
 	if (result != -EAGAIN_NUMBER)
-		a = failed_open(call, task, 0, BPF_CORE_READ(request, cqe.res), 0);
+		a = failed_open(call, task, 0, uring_result(call), 0);
 	end_open_call(task);
 	if (a)
 		finish(ctx, a);

@@ -74,6 +74,7 @@ PROBE(probe_fixed_fd_install, on_fixed_fd_install(ctx, PARM(3, struct file *)))
 PROBE(probe_put_unused_fd, on_put_unused_fd())
 PROBE(return_open, on_open_return(ctx, PT_REGS_RC(ctx)))
 PROBE(probe_uring_open, on_uring_open(ctx, PARM(1, struct io_kiocb *)))
+PROBE(probe_uring_complete, on_uring_complete(PARM(1, struct io_kiocb *), PARM(2, int)))
 PROBE(return_uring_open, on_uring_open_return(ctx, PT_REGS_RC(ctx)))
 
 /* exec */

@@ -149,7 +149,8 @@ impl Auditor {
         self.replace(wanted, next)
     }
 
-    /// Adds a run-time watch. On an error everything is as before.
+    /// Adds a run-time watch. On an error everything is as before; so it is if this kernel can tell of none of the
+    /// events.
     pub fn add(
         &mut self,
         target: Target,
@@ -162,6 +163,17 @@ impl Auditor {
         let watch = Watch { target, events, origin, unit_log: false, capture: 0, set_up: false, resolution };
         wanted.insert(id, watch);
         self.replace(wanted, id + 1)?;
+        let lacking: Vec<_> =
+            events.iter().filter_map(|e| Some(format!("{e}: {}", self.probes.lacking(e)?))).collect();
+        if lacking.len() == events.iter().count() {
+            let mut wanted = self.watches.clone();
+            wanted.remove(&id);
+            self.replace(wanted, self.next)?;
+            return Err(Refusal::Kernel(format!(
+                "Nothing of that can be recorded here. {}",
+                lacking.join("; ")
+            )));
+        }
         Ok(id)
     }
 

@@ -15,6 +15,7 @@ pub const PROBES: &[Probe] = &[
     optional(entry("probe_handle_open", &["do_handle_open"], OPEN)),
     optional(entry("probe_fixed_fd_install", &["io_fixed_fd_install"], OPEN)),
     optional(exit("return_uring_open", &["io_openat2"], OPEN)),
+    optional(entry("probe_uring_complete", &["io_req_complete_post"], OPEN)),
     optional(entry("probe_uring_open", &["io_openat2"], OPEN)),
     exit("return_mkdir", &["do_mkdirat", "filename_mkdirat"], MKDIR),
     entry("probe_made_mkdir", &["done_path_create", "end_creating_path"], MKDIR),

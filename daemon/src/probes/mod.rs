@@ -10,6 +10,7 @@ use std::fmt;
 use std::io;
 
 use libbpf_rs::Link;
+use nix::errno::Errno;
 
 use crate::control::ProbeStatus;
 use crate::event::{Event, EventSet};
@@ -131,6 +132,14 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+impl Error {
+    /// The kernel has no such function, or none that can be probed; it says `ENOENT` up to 6.1, then `EINVAL`.
+    fn is_no_such_function(&self) -> bool {
+        let absent = [Errno::ENOENT, Errno::EINVAL].map(|e| Some(e as i32));
+        matches!(self, Self::Define(_, error) if absent.contains(&error.raw_os_error()))
+    }
+}
+
 /// The probes attached now.
 #[derive(Debug)]
 pub struct Probes {
@@ -194,10 +203,10 @@ impl Probes {
             }
             match self.attach(kernel, probe) {
                 Ok(()) => made.push(Key::of(probe)),
-                Err(Error::Define(..)) if !probe.required => {
+                Err(error) if error.is_no_such_function() && !probe.required => {
                     self.absent.insert(Key::of(probe));
                 }
-                Err(error @ Error::Define(..)) if !probe.events.is_empty() => {
+                Err(error) if error.is_no_such_function() && !probe.events.is_empty() => {
                     for event in probe.events {
                         self.lacking.insert(*event, error.to_string());
                     }
