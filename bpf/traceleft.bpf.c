@@ -84,15 +84,27 @@ PROBE(probe_exec_success, on_exec_success(ctx, PARM(1, struct linux_binprm *)))
 PROBE(return_exec, on_exec_failure(ctx, PT_REGS_RC(ctx)))
 PROBE(return_exec_call, on_exec_return(ctx, PT_REGS_RC(ctx)))
 
-/* mkdir */
+/* fork, exit */
+
+/* close, read, write */
+
+/* Names in directories */
 PROBE(probe_mkdir, on_mkdir(PARM(1, int), PARM(2, const void *), PARM(3, __u32)))
 PROBE(probe_made_mkdir, on_path_created(ctx, EVENT_MKDIR, PARM(1, struct path *), PARM(2, struct dentry *)))
 PROBE(return_mkdir, end_call(ctx, EVENT_MKDIR, PT_REGS_RC(ctx)))
+
+/* What changes files: truncate, chmod, chown, setxattr */
+
+/* Mounts */
 
 /* tcp-connect */
 PROBE(probe_tcp_connect, on_tcp_connect(ctx, PARM(1, struct sock *), PARM(2, const void *)))
 PROBE(return_tcp_connect, on_tcp_connect_return(PT_REGS_RC(ctx)))
 PROBE(probe_tcp_state, on_tcp_state(PARM(1, struct sock *), PARM(2, int)))
+
+/* Other events of the network */
+
+/* Privileges */
 
 /* Whatever a task leaves behind when it ends. */
 SEC("kprobe")

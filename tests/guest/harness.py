@@ -18,7 +18,11 @@ TRACEFS = Path("/sys/kernel/tracing")
 SCRATCH = Path("/var/tmp/traceleft-tests")
 
 SERVICE = "traceleftd.service"
-EVENTS = ("open", "exec", "tcp-connect")
+EVENTS = (
+    "exec", "fork", "exit", "open", "close", "read", "write", "mkdir", "rmdir", "unlink", "rename", "link", "symlink",
+    "mknod", "truncate", "chmod", "chown", "setxattr", "mount", "umount", "tcp-connect", "tcp-accept", "tcp-close", "listen",
+    "bind", "udp-send", "unix-connect", "setuid", "setgid", "capset", "ptrace", "kill", "bpf", "module-load",
+)  # fmt: skip
 OTHER_EVENTS = ("lost", "watch-added", "watch-removed")
 BUS_NAME = "org.traceleft1"
 MANAGER = "/org/traceleft1"

@@ -1,13 +1,15 @@
 //! Which programs belong to which kernel functions and events; attached while a watch needs the event.
 
-mod file;
+mod attributes;
+mod entries;
+mod io;
 mod network;
+mod open;
 mod privilege;
 mod process;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::io;
 
 use libbpf_rs::Link;
 use nix::errno::Errno;
@@ -57,7 +59,16 @@ const COMMON: &[Probe] = &[
 
 /// All, by what they belong to. In each table ends of a call come before its beginning, so that no call is begun
 /// whose end is not seen.
-const TABLES: [&[Probe]; 5] = [COMMON, process::PROBES, file::PROBES, network::PROBES, privilege::PROBES];
+const TABLES: [&[Probe]; 8] = [
+    COMMON,
+    process::PROBES,
+    open::PROBES,
+    io::PROBES,
+    entries::PROBES,
+    attributes::PROBES,
+    network::PROBES,
+    privilege::PROBES,
+];
 
 fn table() -> impl DoubleEndedIterator<Item = &'static Probe> {
     TABLES.into_iter().flatten()
@@ -103,11 +114,11 @@ struct Attached {
 #[derive(Debug)]
 pub enum Error {
     /// tracefs refused the definition.
-    Define(Hook, io::Error),
+    Define(Hook, std::io::Error),
     /// The program could not be attached.
     Attach(kernel::Error),
     /// tracefs could not be read or written.
-    Tracefs(io::Error),
+    Tracefs(std::io::Error),
 }
 
 /// A probe as messages name it.
@@ -269,7 +280,7 @@ impl Probes {
     }
 
     /// The probes attached now, with the kernel's counts, in the order of the table.
-    pub fn status(&self) -> io::Result<Vec<ProbeStatus>> {
+    pub fn status(&self) -> std::io::Result<Vec<ProbeStatus>> {
         let profile = self.tracefs.profile()?;
         let status = |probe: &Probe| {
             let key = Key::of(probe);

@@ -1,10 +1,9 @@
-//! The hooks of `@file`.
+//! The hooks of `open`.
 
 use super::{Probe, entry, exit, optional};
 use crate::event::Event;
 
 const OPEN: &[Event] = &[Event::Open];
-const MKDIR: &[Event] = &[Event::Mkdir];
 
 pub const PROBES: &[Probe] = &[
     entry("probe_put_unused_fd", &["put_unused_fd"], OPEN),
@@ -17,7 +16,4 @@ pub const PROBES: &[Probe] = &[
     optional(exit("return_uring_open", &["io_openat2"], OPEN)),
     optional(entry("probe_uring_complete", &["io_req_complete_post"], OPEN)),
     optional(entry("probe_uring_open", &["io_openat2"], OPEN)),
-    exit("return_mkdir", &["do_mkdirat", "filename_mkdirat"], MKDIR),
-    entry("probe_made_mkdir", &["done_path_create", "end_creating_path"], MKDIR),
-    entry("probe_mkdir", &["do_mkdirat", "filename_mkdirat"], MKDIR),
 ];

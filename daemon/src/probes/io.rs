@@ -1,0 +1,5 @@
+//! The hooks of `close`, `read` and `write`.
+
+use super::Probe;
+
+pub const PROBES: &[Probe] = &[];
