@@ -10,6 +10,8 @@ from harness import (
     policy, properties, records, remove_watch, run_service, watch_properties, watches, watching,
 )  # fmt: skip
 
+pytestmark = pytest.mark.daemon
+
 NOBODY = 65534
 MANAGER_MEMBERS = {
     ".AddWatch": ("method", "sas", "o"),

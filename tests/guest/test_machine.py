@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from harness import SERVICE, SETTINGS, cursor, definitions, messages, run, show, wait_for
 
+pytestmark = pytest.mark.daemon
+
 EMPTY = "/var/tmp/traceleft-tests/empty"
 UNSUITABLE = 77
 BAD_SETTINGS = 78

@@ -8,6 +8,8 @@ from harness import (
     wait_for, watches, write_policy,
 )  # fmt: skip
 
+pytestmark = pytest.mark.daemon
+
 MISTAKES = {
     "unknown-key": ('units = ["a.service"]\nevents = ["open"]\ncolour = "red"\n', 3, "colour"),
     "syntax": ('units = ["a.service"\nevents = ["open"]\n', 2, ""),

@@ -8,6 +8,8 @@ from harness import (
     wait_for, watching,
 )  # fmt: skip
 
+pytestmark = pytest.mark.daemon
+
 
 def returns():
     return [d for d in definitions() if d.startswith("r")]

@@ -8,6 +8,8 @@ import names
 import pytest
 from harness import PROGRAMS, cursor, flush, make_directory, output, policy, records, run_service
 
+pytestmark = pytest.mark.daemon
+
 UNIT = "test-records.service"
 NAME = b"a\nTRACELEFT_UNIT=evil.service\n\x01\xff\xc3("
 

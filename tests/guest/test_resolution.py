@@ -8,6 +8,8 @@ from harness import (
     run_service, service_text, show, wait_for, watch_properties, watching, write_unit,
 )  # fmt: skip
 
+pytestmark = pytest.mark.daemon
+
 FLOOD = f"{PROGRAMS}/flood 1 /etc/hostname"
 
 
