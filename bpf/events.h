@@ -115,6 +115,10 @@ enum record_flags {
 	RECORD_SET_UP = 1 << 4,
 	/* NAME is a name in the abstract namespace of unix sockets. */
 	RECORD_ABSTRACT = 1 << 5,
+	/* What was asked for could not be read. */
+	RECORD_NOT_READ = 1 << 6,
+	/* The call knows no error: its result is a number without sign. */
+	RECORD_UNSIGNED = 1 << 7,
 };
 
 /* What every record begins with. The strings follow the fixed part of its kind, in any order. */

@@ -97,6 +97,29 @@ typedef struct {
 	__u32 val;
 } kuid_t;
 
+typedef struct {
+	__u32 val;
+} kgid_t;
+
+typedef struct {
+	__u64 val;
+} kernel_cap_t;
+
+struct cred {
+	kuid_t uid;
+	kgid_t gid;
+	kuid_t suid;
+	kgid_t sgid;
+	kuid_t euid;
+	kgid_t egid;
+	kuid_t fsuid;
+	kgid_t fsgid;
+};
+
+struct module {
+	char name[56]; /* MODULE_NAME_LEN */
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	void *stack;
@@ -107,6 +130,7 @@ struct task_struct {
 	struct fs_struct *fs;
 	struct files_struct *files;
 	struct nsproxy *nsproxy;
+	const struct cred *cred;
 	kuid_t loginuid;
 	unsigned int sessionid;
 };

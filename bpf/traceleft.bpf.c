@@ -7,9 +7,11 @@
 #include "call.h"
 #include "common.h"
 #include "connect.h"
+#include "credentials.h"
 #include "entries.h"
 #include "exec.h"
 #include "group.h"
+#include "kernel_change.h"
 #include "open.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -105,6 +107,42 @@ PROBE(probe_tcp_state, on_tcp_state(PARM(1, struct sock *), PARM(2, int)))
 /* Other events of the network */
 
 /* Privileges */
+
+/* setuid */
+PROBE(probe_setuid, on_set_ids(EVENT_SETUID, NO_NUMBER, PARM(1, __u32), NO_NUMBER, NO_NUMBER))
+PROBE(probe_setreuid, on_set_ids(EVENT_SETUID, PARM(1, __u32), PARM(2, __u32), NO_NUMBER, NO_NUMBER))
+PROBE(probe_setresuid, on_set_ids(EVENT_SETUID, PARM(1, __u32), PARM(2, __u32), PARM(3, __u32), NO_NUMBER))
+PROBE(probe_setfsuid, on_set_ids(EVENT_SETUID, NO_NUMBER, NO_NUMBER, NO_NUMBER, PARM(1, __u32)))
+PROBE(return_setuid, on_ids_set(ctx, EVENT_SETUID, PT_REGS_RC(ctx)))
+PROBE(return_setfsuid, on_file_system_id_set(ctx, EVENT_SETUID, PT_REGS_RC(ctx)))
+
+/* setgid */
+PROBE(probe_setgid, on_set_ids(EVENT_SETGID, NO_NUMBER, PARM(1, __u32), NO_NUMBER, NO_NUMBER))
+PROBE(probe_setregid, on_set_ids(EVENT_SETGID, PARM(1, __u32), PARM(2, __u32), NO_NUMBER, NO_NUMBER))
+PROBE(probe_setresgid, on_set_ids(EVENT_SETGID, PARM(1, __u32), PARM(2, __u32), PARM(3, __u32), NO_NUMBER))
+PROBE(probe_setfsgid, on_set_ids(EVENT_SETGID, NO_NUMBER, NO_NUMBER, NO_NUMBER, PARM(1, __u32)))
+PROBE(return_setgid, on_ids_set(ctx, EVENT_SETGID, PT_REGS_RC(ctx)))
+PROBE(return_setfsgid, on_file_system_id_set(ctx, EVENT_SETGID, PT_REGS_RC(ctx)))
+
+/* capset */
+PROBE(probe_capset, on_capset())
+PROBE(probe_capset_check, on_capset_check(PARM(3, const kernel_cap_t *), PARM(4, const kernel_cap_t *),
+					  (const kernel_cap_t *)ctx->r8))
+PROBE(return_capset, end_call(ctx, EVENT_CAPSET, PT_REGS_RC(ctx)))
+
+/* bpf */
+PROBE(probe_bpf, on_bpf())
+PROBE(probe_bpf_check, on_bpf_check(PARM(1, __u32), PARM(2, const void *)))
+PROBE(return_bpf, end_call(ctx, EVENT_BPF, PT_REGS_RC(ctx)))
+
+/* module-load */
+PROBE(probe_init_module, on_init_module())
+PROBE(probe_finit_module, on_finit_module())
+PROBE(probe_kernel_read_file, on_kernel_read_file(ctx, PARM(1, struct file *)))
+PROBE(probe_module_sections, on_module_name(PARM(4, struct module *)->name))
+PROBE(probe_module_search, on_module_name(PARM(1, const char *)))
+PROBE(probe_module_parameters, on_module_parameters(PARM(1, const char *), PARM(2, const char *)))
+PROBE(return_module, on_module_return(ctx, PT_REGS_RC(ctx)))
 
 /* Whatever a task leaves behind when it ends. */
 SEC("kprobe")

@@ -1,5 +1,7 @@
 //! Names of the kernel's numbers: flags, errors, system calls.
 
+mod privilege;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -7,6 +9,8 @@ use nix::errno::Errno;
 use syscalls::{x86, x86_64};
 
 use crate::skel::types::{abi, limits};
+
+pub use privilege::{Capabilities, ModuleFlags, bpf_command, bpf_type};
 
 /// Flags of `open`, include/uapi/asm-generic/fcntl.h; those of several bits before those they include.
 const OPEN_FLAGS: [(u32, &str); 16] = [

@@ -1,7 +1,7 @@
 //! The events of `@file`, and `module-load`.
 
 use super::{Named, Outcome, add_file, add_path, add_string, message, shown};
-use crate::constants::OpenFlags;
+use crate::constants::{ModuleFlags, OpenFlags};
 use crate::decode::Record;
 use crate::event::Event;
 use crate::fields::{Entries, Readable, name};
@@ -86,6 +86,20 @@ pub(super) fn add(file: &types::file_record, record: &Record<'_>, result: Outcom
             out.text(name::TRACELEFT_REQUESTED, size);
             add_string(name::TRACELEFT_DATA, record.strings.data, out);
             message(record, format_args!("{} {shown}, {size} bytes", record.event), result, out);
+        }
+        Event::ModuleLoad => {
+            add_string(name::TRACELEFT_MODULE, record.strings.name, out);
+            let parameters = record.strings.argv.filter(|argv| !argv.bytes.is_empty());
+            add_string(name::TRACELEFT_ARGV, parameters, out);
+            // init_module has none.
+            if flags != UNSET {
+                out.text(name::TRACELEFT_FLAGS, ModuleFlags(flags));
+            }
+            let what = if given.0.is_empty() { "a module".to_owned() } else { given.to_string() };
+            let from = if shown.0.is_empty() { "" } else { " from " };
+            let parameters = Readable(parameters.unwrap_or_default().bytes);
+            let with = if parameters.0.is_empty() { "" } else { " with " };
+            message(record, format_args!("module-load {what}{from}{shown}{with}{parameters}"), result, out);
         }
         _ => {
             let _ = (flags, device_major, device_minor);

@@ -151,24 +151,33 @@ fn add_string(name: &str, text: Option<Text<'_>>, out: &mut Entries) {
 
 /// What is known of the result.
 #[derive(Clone, Copy, Debug)]
-struct Outcome(Option<i32>);
+struct Outcome(Option<i64>);
 
 impl Outcome {
     fn of(header: &types::record_header) -> Self {
-        let missed = header.flags & types::record_flags::RECORD_RESULT_MISSED.0 != 0;
-        Self((!missed).then_some(header.result))
+        let is = |flag: types::record_flags| header.flags & flag.0 != 0;
+        let result = if is(types::record_flags::RECORD_UNSIGNED) {
+            header.result.cast_unsigned().into()
+        } else {
+            header.result.into()
+        };
+        Self((!is(types::record_flags::RECORD_RESULT_MISSED)).then_some(result))
     }
 
     fn failed(self) -> bool {
         self.0.is_some_and(|r| r < 0)
     }
 
+    fn error(self) -> Option<ErrorName> {
+        self.0.filter(|r| *r < 0).and_then(|r| i32::try_from(r).ok()).map(ErrorName)
+    }
+
     fn add(self, out: &mut Entries) {
         match self.0 {
             Some(result) => {
                 out.text(name::TRACELEFT_RESULT, result);
-                if result < 0 {
-                    out.text(name::TRACELEFT_ERRNO, ErrorName(result));
+                if let Some(error) = self.error() {
+                    out.text(name::TRACELEFT_ERRNO, error);
                 }
             }
             None => out.text(name::TRACELEFT_RESULT_MISSED, 1),
@@ -178,10 +187,10 @@ impl Outcome {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(result) if result < 0 => write!(f, "{}", ErrorName(result)),
-            Some(result) => write!(f, "{result}"),
-            None => f.write_str("result missed"),
+        match (self.error(), self.0) {
+            (Some(error), _) => error.fmt(f),
+            (None, Some(result)) => write!(f, "{result}"),
+            (None, None) => f.write_str("result missed"),
         }
     }
 }
@@ -354,9 +363,9 @@ mod tests {
             .to_vec(),
             Event::Setuid | Event::Setgid | Event::Capset => wire::bytes(&types::credentials_record {
                 header,
-                effective: small(case, "effective").into(),
-                permitted: small(case, "permitted").into(),
-                inheritable: small(case, "inheritable").into(),
+                effective: u64::try_from(number(case, "effective")).unwrap(),
+                permitted: u64::try_from(number(case, "permitted")).unwrap(),
+                inheritable: u64::try_from(number(case, "inheritable")).unwrap(),
                 id: small(case, "id"),
                 effective_id: small(case, "effective-id"),
                 saved_id: small(case, "saved-id"),
