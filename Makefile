@@ -36,7 +36,7 @@ check: ## run the checks of format and style, and the unit tests
 	mkdir -p target/tests
 	cargo test --locked 2>&1 | tee target/tests/unit.log
 
-test: setup check deb ## all of "check", then the tests in a guest; KERNELS= and TESTS= select
+test: setup check deb ## all of "check", then the tests in guests; KERNELS= and TESTS= select
 	tests/run
 
 demo: setup deb ## boot a guest and show the journal of a watched nginx
