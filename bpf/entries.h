@@ -1,61 +1,324 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Names in directories, made and removed.
+ * Names in directories: made, removed and moved.
  *
  * The functions called do_mkdirat() and the like (filename_mkdirat() since v7.0) are where all ways meet,
- * io_uring's included; their returns have the result. What was made is seen in done_path_create(), which they
- * call with the entry and its directory's mount while both are still held.
+ * io_uring's included; their returns have the result. Before they change anything they ask
+ * security_path_mkdir() and the like, with the entry and the path of its directory: the names are still as
+ * the program found them, so this is where they are looked up. What was made is seen when vfs_mkdir() and the
+ * like return.
  */
 #pragma once
 
 #include "call.h"
 
-/*
- * Until v5.15 these functions took the caller's pointer instead of the kernel's copy of the name; the same
- * release brought the operation to io_uring (commits 45f30dab3957 and e34a02dc40c9).
- */
-static __always_inline void append_name(struct assembly *a, enum string_slot slot, const void *name)
-{
-	const struct filename *copied = name;
+#define AT_REMOVEDIR_FLAG 0x200
 
-	if (bpf_core_enum_value_exists(enum io_uring_op___5_15, IORING_OP_MKDIRAT))
-		append_string(a, slot, BPF_CORE_READ(copied, name), 0);
-	else
-		append_string(a, slot, name, 1);
+/* Its number if the call takes no directories; then its names come earlier among its arguments. */
+static __always_inline int is_call(const struct user_call *user, __u32 x86_64, __u32 i386)
+{
+	return user->number == (user->abi == ABI_I386 ? i386 : x86_64);
 }
 
-static __always_inline int on_mkdir(int dfd, const void *name, __u32 mode)
+/*
+ * Until v5.15 these functions took the caller's pointer instead of the kernel's copy of the name; the same
+ * release brought the operation to io_uring (commits 45f30dab3957 and e34a02dc40c9). Those that remove and
+ * rename had changed before.
+ */
+static __always_inline int is_copied(enum event_kind kind)
+{
+	if (kind == EVENT_RMDIR || kind == EVENT_UNLINK || kind == EVENT_RENAME)
+		return 1;
+	return bpf_core_enum_value_exists(enum io_uring_op___5_15, IORING_OP_MKDIRAT);
+}
+
+static __always_inline int has_string(struct assembly *a, enum string_slot slot)
+{
+	return ((struct record_header *)a->data)->string_offset[slot] != 0;
+}
+
+static __always_inline void append_copy(struct assembly *a, enum string_slot slot, const void *name)
+{
+	const struct filename *copy = name;
+
+	append_string(a, slot, BPF_CORE_READ(copy, name), 0);
+}
+
+static __always_inline void append_passed_once(struct assembly *a, enum string_slot slot, __u64 name)
+{
+	char first;
+
+	if (has_string(a, slot))
+		return;
+	append_string(a, slot, (const void *)name, 1);
+	/* Of an empty string the helper says the same as of none. */
+	if (!has_string(a, slot) && !bpf_probe_read_user(&first, sizeof(first), (const void *)name) && !first)
+		note_string(a, slot, 0, 0);
+}
+
+/*
+ * Names that there is no copy of: the kernel refused them, as too long, or has not copied them yet. Pages that
+ * nobody has touched are not readable then, so this is tried again later.
+ */
+static __always_inline void append_passed(struct assembly *a, enum event_kind kind,
+					  const struct user_call *user)
+{
+	const __u64 *args = user->args;
+	int plain = 0;
+
+	if (user->number == NO_SYSCALL)
+		return;
+	switch (kind) {
+	case EVENT_MKDIR:
+		plain = is_call(user, 83, 39);
+		break;
+	case EVENT_RMDIR:
+		plain = is_call(user, 84, 40);
+		break;
+	case EVENT_UNLINK:
+		plain = is_call(user, 87, 10);
+		break;
+	case EVENT_RENAME:
+		plain = is_call(user, 82, 38);
+		break;
+	case EVENT_LINK:
+		plain = is_call(user, 86, 9);
+		break;
+	case EVENT_MKNOD:
+		plain = is_call(user, 133, 14);
+		break;
+	case EVENT_SYMLINK:
+		append_passed_once(a, STRING_NAME, args[0]);
+		append_passed_once(a, STRING_PATH_ARG, is_call(user, 88, 83) ? args[1] : args[2]);
+		return;
+	default:
+		return;
+	}
+	append_passed_once(a, STRING_PATH_ARG, plain ? args[0] : args[1]);
+	if (kind == EVENT_RENAME || kind == EVENT_LINK)
+		append_passed_once(a, STRING_NEW_PATH_ARG, plain ? args[1] : args[3]);
+}
+
+static __always_inline struct assembly *begin_entry(enum event_kind kind, struct user_call *user)
+{
+	struct assembly *a = begin_call(kind, sizeof(struct file_record), user);
+
+	if (a)
+		((struct file_record *)a->data)->fd = NO_NUMBER;
+	return a;
+}
+
+/* mkdir, rmdir, unlink and mknod */
+static __always_inline int on_entry(enum event_kind kind, int dfd, const void *name, __u32 mode, __u32 device)
 {
 	struct file_record *record;
 	struct user_call user;
-	struct assembly *a = begin_call(EVENT_MKDIR, sizeof(*record), &user);
+	struct assembly *a = begin_entry(kind, &user);
 
 	if (!a)
 		return 0;
 	record = (struct file_record *)a->data;
-	record->mode = mode;
-	record->fd = NO_NUMBER;
+	record->mode = mode & 0xffff;
+	/* As the call has it, include/linux/kdev_t.h: new_decode_dev(). */
+	record->device_major = (device & 0xfff00) >> 8;
+	record->device_minor = (device & 0xff) | ((device >> 12) & 0xfff00);
 	a->dfd = dfd;
-	append_name(a, STRING_PATH_ARG, name);
+	if (is_copied(kind))
+		append_copy(a, STRING_PATH_ARG, name);
+	append_passed(a, kind, &user);
 	keep_call(a);
 	return 0;
 }
 
-/* The entry has its file if it was made. */
-static __always_inline int on_path_created(void *ctx, enum event_kind kind, struct path *path,
-					   struct dentry *dentry)
+static __always_inline int on_symlink(const void *target, int dfd, const void *name)
+{
+	struct user_call user;
+	struct assembly *a = begin_entry(EVENT_SYMLINK, &user);
+
+	if (!a)
+		return 0;
+	a->dfd = dfd;
+	if (is_copied(EVENT_SYMLINK)) {
+		append_copy(a, STRING_NAME, target);
+		append_copy(a, STRING_PATH_ARG, name);
+	}
+	append_passed(a, EVENT_SYMLINK, &user);
+	keep_call(a);
+	return 0;
+}
+
+/* rename and link */
+static __always_inline int on_two_names(enum event_kind kind, int dfd, const void *name, int new_dfd,
+					const void *new_name, __u32 flags)
+{
+	struct user_call user;
+	struct assembly *a = begin_entry(kind, &user);
+
+	if (!a)
+		return 0;
+	((struct file_record *)a->data)->flags = flags;
+	a->dfd = dfd;
+	a->new_dfd = new_dfd;
+	if (is_copied(kind)) {
+		append_copy(a, STRING_PATH_ARG, name);
+		append_copy(a, STRING_NEW_PATH_ARG, new_name);
+	}
+	append_passed(a, kind, &user);
+	keep_call(a);
+	return 0;
+}
+
+/* unlinkat() with flags that it does not know: refused before a name is looked at. */
+static __always_inline int begin_refused(enum event_kind kind, const struct user_call *seen, __u32 flags)
+{
+	struct user_call user;
+	struct assembly *a = begin_entry(kind, &user);
+
+	if (!a)
+		return 0;
+	((struct file_record *)a->data)->flags = flags;
+	a->dfd = seen->args[0];
+	append_passed(a, kind, seen);
+	keep_call(a);
+	return 0;
+}
+
+static __always_inline int on_unlinkat(void)
+{
+	struct user_call user = user_call(current_task());
+	__u32 flags = user.args[2];
+
+	if (!(flags & ~AT_REMOVEDIR_FLAG))
+		return 0;
+	if (flags & AT_REMOVEDIR_FLAG)
+		return begin_refused(EVENT_RMDIR, &user, flags);
+	return begin_refused(EVENT_UNLINK, &user, flags);
+}
+
+static __always_inline int on_unlinkat_return(void *ctx, long result)
+{
+	struct user_call user = user_call(current_task());
+	__u32 flags = user.args[2];
+
+	if (!(flags & ~AT_REMOVEDIR_FLAG))
+		return 0;
+	return end_call(ctx, flags & AT_REMOVEDIR_FLAG ? EVENT_RMDIR : EVENT_UNLINK, result);
+}
+
+/*
+ * The call of this kind under way. Other calls ask as well, an open that creates asks what mknod asks: they
+ * must not add to a call whose return was missed.
+ */
+static __always_inline struct assembly *resume_entry(enum event_kind kind)
 {
 	struct assembly *a = resume_call(kind);
+	struct user_call user;
+
+	if (!a)
+		return 0;
+	user = user_call(current_task());
+	if (user.number != ((struct record_header *)a->data)->syscall)
+		return 0;
+	if (!is_copied(kind))
+		append_passed(a, kind, &user);
+	return a;
+}
+
+static __always_inline void identify_entry(struct file_record *record, struct dentry *dentry)
+{
+	struct inode *inode = BPF_CORE_READ(dentry, d_inode);
+
+	if (inode)
+		identify_inode(&record->file, inode);
+}
+
+/* Asked again if the first try has to wait for a lease, or finds a stale handle: its paths stay. */
+static __always_inline void want_entry(struct assembly *a, enum string_slot slot, struct vfsmount *mnt,
+				       struct dentry *dentry)
+{
+	if (!has_string(a, slot))
+		want_path(a, slot, mnt, dentry);
+}
+
+static __always_inline int on_entry_found(void *ctx, enum event_kind kind, struct path *directory,
+					  struct dentry *dentry)
+{
+	struct assembly *a = resume_entry(kind);
+
+	if (!a)
+		return 0;
+	a->object = (__u64)dentry;
+	identify_entry((struct file_record *)a->data, dentry);
+	want_entry(a, STRING_PATH, BPF_CORE_READ(directory, mnt), dentry);
+	finish_kept(ctx, a);
+	return 0;
+}
+
+static __always_inline int on_rename_found(void *ctx, struct path *old, struct dentry *old_dentry,
+					   struct path *new, struct dentry *new_dentry)
+{
+	struct assembly *a = resume_entry(EVENT_RENAME);
+
+	if (!a)
+		return 0;
+	identify_entry((struct file_record *)a->data, old_dentry);
+	want_entry(a, STRING_PATH, BPF_CORE_READ(old, mnt), old_dentry);
+	want_entry(a, STRING_NEW_PATH, BPF_CORE_READ(new, mnt), new_dentry);
+	finish_kept(ctx, a);
+	return 0;
+}
+
+/* A link across mounts has been refused by then: both are on that of the new one. */
+static __always_inline int on_link_found(void *ctx, struct dentry *old_dentry, struct path *new,
+					 struct dentry *new_dentry)
+{
+	struct assembly *a = resume_entry(EVENT_LINK);
+
+	if (!a)
+		return 0;
+	identify_entry((struct file_record *)a->data, old_dentry);
+	want_entry(a, STRING_PATH, BPF_CORE_READ(new, mnt), old_dentry);
+	want_entry(a, STRING_NEW_PATH, BPF_CORE_READ(new, mnt), new_dentry);
+	finish_kept(ctx, a);
+	return 0;
+}
+
+/* One of the kernel's, and no error. */
+static __always_inline int is_pointer(__u64 value)
+{
+	return value >> 47 == 0x1ffff && value < (__u64)-4095;
+}
+
+/*
+ * Return of vfs_mkdir() and the like, whose caller still holds the entry: it has its file, if that was made.
+ * vfs_mkdir() returns the entry itself since v6.15 (commit c54b386969a5), which may be another one then. On a
+ * file system that lies on others they are called again inside; the outer one returns last.
+ */
+static __always_inline int on_entry_made(__u64 result)
+{
 	struct file_record *record;
-	struct inode *inode;
+	struct assembly *a = kept_call(bpf_get_current_task());
 
 	if (!a)
 		return 0;
 	record = (struct file_record *)a->data;
-	inode = BPF_CORE_READ(dentry, d_inode);
-	if (inode)
-		identify_inode(&record->file, inode);
-	want_path(a, STRING_PATH, BPF_CORE_READ(path, mnt), dentry);
-	finish_kept(ctx, a);
+	if (record->header.kind != EVENT_MKDIR && record->header.kind != EVENT_SYMLINK &&
+	    record->header.kind != EVENT_MKNOD)
+		return 0;
+	if (!a->object || record->header.syscall != user_call(current_task()).number)
+		return 0;
+	identify_entry(record, (struct dentry *)(is_pointer(result) ? result : a->object));
 	return 0;
+}
+
+static __always_inline int on_entry_return(void *ctx, enum event_kind kind, __s32 result)
+{
+	struct assembly *a;
+
+	if (!is_copied(kind)) {
+		a = resume_entry(kind);
+		if (a)
+			keep_call(a);
+	}
+	return end_call(ctx, kind, result);
 }

@@ -91,9 +91,35 @@ PROBE(return_exec_call, on_exec_return(ctx, PT_REGS_RC(ctx)))
 /* close, read, write */
 
 /* Names in directories */
-PROBE(probe_mkdir, on_mkdir(PARM(1, int), PARM(2, const void *), PARM(3, __u32)))
-PROBE(probe_made_mkdir, on_path_created(ctx, EVENT_MKDIR, PARM(1, struct path *), PARM(2, struct dentry *)))
-PROBE(return_mkdir, end_call(ctx, EVENT_MKDIR, PT_REGS_RC(ctx)))
+PROBE(probe_mkdir, on_entry(EVENT_MKDIR, PARM(1, int), PARM(2, const void *), PARM(3, __u32), 0))
+PROBE(probe_path_mkdir, on_entry_found(ctx, EVENT_MKDIR, PARM(1, struct path *), PARM(2, struct dentry *)))
+PROBE(return_mkdir, on_entry_return(ctx, EVENT_MKDIR, PT_REGS_RC(ctx)))
+PROBE(probe_rmdir, on_entry(EVENT_RMDIR, PARM(1, int), PARM(2, const void *), 0, 0))
+PROBE(probe_path_rmdir, on_entry_found(ctx, EVENT_RMDIR, PARM(1, struct path *), PARM(2, struct dentry *)))
+PROBE(return_rmdir, on_entry_return(ctx, EVENT_RMDIR, PT_REGS_RC(ctx)))
+PROBE(probe_unlink, on_entry(EVENT_UNLINK, PARM(1, int), PARM(2, const void *), 0, 0))
+PROBE(probe_path_unlink, on_entry_found(ctx, EVENT_UNLINK, PARM(1, struct path *), PARM(2, struct dentry *)))
+PROBE(return_unlink, on_entry_return(ctx, EVENT_UNLINK, PT_REGS_RC(ctx)))
+PROBE(probe_unlinkat, on_unlinkat())
+PROBE(return_unlinkat, on_unlinkat_return(ctx, PT_REGS_RC(ctx)))
+PROBE(probe_rename, on_two_names(EVENT_RENAME, PARM(1, int), PARM(2, const void *), PARM(3, int),
+				 PARM(4, const void *), PARM(5, __u32)))
+PROBE(probe_path_rename, on_rename_found(ctx, PARM(1, struct path *), PARM(2, struct dentry *),
+					 PARM(3, struct path *), PARM(4, struct dentry *)))
+PROBE(return_rename, on_entry_return(ctx, EVENT_RENAME, PT_REGS_RC(ctx)))
+PROBE(probe_link, on_two_names(EVENT_LINK, PARM(1, int), PARM(2, const void *), PARM(3, int),
+			       PARM(4, const void *), PARM(5, __u32)))
+PROBE(probe_path_link,
+      on_link_found(ctx, PARM(1, struct dentry *), PARM(2, struct path *), PARM(3, struct dentry *)))
+PROBE(return_link, on_entry_return(ctx, EVENT_LINK, PT_REGS_RC(ctx)))
+PROBE(probe_symlink, on_symlink(PARM(1, const void *), PARM(2, int), PARM(3, const void *)))
+PROBE(probe_path_symlink,
+      on_entry_found(ctx, EVENT_SYMLINK, PARM(1, struct path *), PARM(2, struct dentry *)))
+PROBE(return_symlink, on_entry_return(ctx, EVENT_SYMLINK, PT_REGS_RC(ctx)))
+PROBE(probe_mknod, on_entry(EVENT_MKNOD, PARM(1, int), PARM(2, const void *), PARM(3, __u32), PARM(4, __u32)))
+PROBE(probe_path_mknod, on_entry_found(ctx, EVENT_MKNOD, PARM(1, struct path *), PARM(2, struct dentry *)))
+PROBE(return_mknod, on_entry_return(ctx, EVENT_MKNOD, PT_REGS_RC(ctx)))
+PROBE(return_entry_made, on_entry_made(PT_REGS_RC(ctx)))
 
 /* What changes files: truncate, chmod, chown, setxattr */
 

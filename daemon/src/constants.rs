@@ -1,5 +1,6 @@
 //! Names of the kernel's numbers: flags, errors, system calls.
 
+mod entries;
 mod privilege;
 
 use std::borrow::Cow;
@@ -10,6 +11,7 @@ use syscalls::{x86, x86_64};
 
 use crate::skel::types::{abi, limits};
 
+pub use entries::{Flags, file_type};
 pub use privilege::{Capabilities, ModuleFlags, bpf_command, bpf_type};
 
 /// Flags of `open`, include/uapi/asm-generic/fcntl.h; those of several bits before those they include.

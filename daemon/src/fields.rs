@@ -93,6 +93,8 @@ pub mod name {
         TRACELEFT_NEW_PATH,
         /// Second path as passed.
         TRACELEFT_NEW_PATH_ARG,
+        /// What is peculiar about the second path; one field each.
+        TRACELEFT_NEW_PATH_STATE,
         /// What a symbolic link says.
         TRACELEFT_LINK_TARGET,
         /// Device that a node stands for.

@@ -1,6 +1,6 @@
 //! The events of `@file`, and `module-load`.
 
-use super::{Named, Outcome, add_file, add_path, add_string, message, shown};
+use super::{Named, Outcome, add_file, add_path, add_path_state, add_string, entry, message, shown};
 use crate::constants::{ModuleFlags, OpenFlags};
 use crate::decode::Record;
 use crate::event::Event;
@@ -39,8 +39,8 @@ pub(super) fn add(file: &types::file_record, record: &Record<'_>, result: Outcom
         flags,
         uid,
         gid,
-        device_major,
-        device_minor,
+        device_major: _,
+        device_minor: _,
         reserved: _,
     } = *file;
     let (mut buffer, mut new_buffer) = (Vec::new(), Vec::new());
@@ -49,6 +49,7 @@ pub(super) fn add(file: &types::file_record, record: &Record<'_>, result: Outcom
     add_path(path, record.strings.path_arg, out);
     add_string(name::TRACELEFT_NEW_PATH, new_path, out);
     add_string(name::TRACELEFT_NEW_PATH_ARG, record.strings.new_path_arg, out);
+    add_path_state(name::TRACELEFT_NEW_PATH_STATE, new_path, out);
     add_file(identity, out);
     if fd >= 0 {
         out.text(name::TRACELEFT_FD, fd);
@@ -57,7 +58,14 @@ pub(super) fn add(file: &types::file_record, record: &Record<'_>, result: Outcom
     let new_shown = super::shown(new_path, record.strings.new_path_arg);
     let given = Readable(record.strings.name.unwrap_or_default().bytes);
     match record.event {
-        Event::Mkdir | Event::Chmod => {
+        Event::Mkdir
+        | Event::Rmdir
+        | Event::Unlink
+        | Event::Rename
+        | Event::Link
+        | Event::Symlink
+        | Event::Mknod => entry::add(file, record, &shown, &new_shown, result, out),
+        Event::Chmod => {
             out.text(name::TRACELEFT_MODE, format_args!("0{:03o}", mode & 0o7777));
             message(record, format_args!("{} {shown} 0{:03o}", record.event, mode & 0o7777), result, out);
         }
@@ -70,13 +78,6 @@ pub(super) fn add(file: &types::file_record, record: &Record<'_>, result: Outcom
             }
             let id = |id: u32| if id == UNSET { String::new() } else { id.to_string() };
             message(record, format_args!("chown {shown} {}:{}", id(uid), id(gid)), result, out);
-        }
-        Event::Rename | Event::Link => {
-            message(record, format_args!("{} {shown} to {new_shown}", record.event), result, out);
-        }
-        Event::Symlink => {
-            add_string(name::TRACELEFT_LINK_TARGET, record.strings.name, out);
-            message(record, format_args!("symlink {shown} to {given}"), result, out);
         }
         Event::Truncate => {
             out.text(name::TRACELEFT_SIZE, size);
@@ -102,7 +103,6 @@ pub(super) fn add(file: &types::file_record, record: &Record<'_>, result: Outcom
             message(record, format_args!("module-load {what}{from}{shown}{with}{parameters}"), result, out);
         }
         _ => {
-            let _ = (flags, device_major, device_minor);
             message(record, format_args!("{} {shown}", record.event), result, out);
         }
     }

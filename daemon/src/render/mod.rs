@@ -1,5 +1,6 @@
 //! From a decoded record to a journal entry. Pure.
 
+mod entry;
 mod exec;
 mod file;
 mod network;
@@ -247,13 +248,17 @@ fn shown<'a>(path: Option<Text<'a>>, arg: Option<Text<'a>>) -> Readable<'a> {
 fn add_path(path: Option<Text<'_>>, arg: Option<Text<'_>>, out: &mut Entries) {
     add_string(name::TRACELEFT_PATH, path, out);
     add_string(name::TRACELEFT_PATH_ARG, arg, out);
+    add_path_state(name::TRACELEFT_PATH_STATE, path, out);
+}
+
+fn add_path_state(name: &str, path: Option<Text<'_>>, out: &mut Entries) {
     for (flag, state) in [
         (types::string_state::STRING_DELETED, "deleted"),
         (types::string_state::STRING_UNREACHABLE, "unreachable"),
         (types::string_state::STRING_ANONYMOUS, "anonymous"),
     ] {
         if path.is_some_and(|p| p.is(flag)) {
-            out.text(name::TRACELEFT_PATH_STATE, state);
+            out.text(name, state);
         }
     }
 }
