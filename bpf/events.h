@@ -172,14 +172,15 @@ struct exec_record {
 struct file_record {
 	struct record_header header;
 	struct file_identity file;
-	__u64 size; /* truncate: length asked for; read, write: bytes asked for */
+	__u64 size; /* truncate: length asked for; read, write: bytes asked for; setxattr: bytes of the value */
 	__s32 fd;   /* NO_NUMBER: the call has none */
-	__u32 mode; /* mkdir, mknod, chmod: as asked for, type included */
+	/* mkdir, mknod, chmod: as asked for, type included; setxattr: AT_*; mount: MOUNT_ATTR_* to be set */
+	__u32 mode;
 	__u32 flags;
 	__u32 uid; /* chown: owner asked for, NO_NUMBER to leave it */
 	__u32 gid;
-	__u32 device_major; /* mknod */
-	__u32 device_minor;
+	__u32 device_major; /* mknod; mount: MOUNT_ATTR_* to be cleared */
+	__u32 device_minor; /* mknod; mount: kind of propagation to be set, MS_* */
 	__u32 reserved;
 };
 

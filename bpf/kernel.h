@@ -14,8 +14,13 @@ struct qstr {
 	const unsigned char *name;
 };
 
+struct file_system_type {
+	const char *name;
+};
+
 struct super_block {
 	__u32 s_dev;
+	struct file_system_type *s_type;
 };
 
 struct inode {
@@ -32,6 +37,7 @@ struct dentry {
 
 struct vfsmount {
 	struct dentry *mnt_root;
+	struct super_block *mnt_sb;
 };
 
 struct ns_common {
@@ -46,6 +52,7 @@ struct mount {
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
+	const char *mnt_devname;
 	struct mnt_namespace *mnt_ns;
 };
 
@@ -120,6 +127,21 @@ struct module {
 	char name[56]; /* MODULE_NAME_LEN */
 };
 
+struct filename {
+	const char *name;
+};
+
+/* A look-up of a path under way. */
+struct nameidata {
+	struct filename *name;
+};
+
+/* A file system being prepared to be mounted. */
+struct fs_context {
+	struct file_system_type *fs_type;
+	const char *source;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	void *stack;
@@ -131,12 +153,9 @@ struct task_struct {
 	struct files_struct *files;
 	struct nsproxy *nsproxy;
 	const struct cred *cred;
+	struct nameidata *nameidata;
 	kuid_t loginuid;
 	unsigned int sessionid;
-};
-
-struct filename {
-	const char *name;
 };
 
 struct open_flags {

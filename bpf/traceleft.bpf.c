@@ -4,6 +4,7 @@
  * and kretprobes that the daemon defines in tracefs, where maxactive can be set; daemon/src/probes.rs says
  * which function each one belongs to.
  */
+#include "attributes.h"
 #include "call.h"
 #include "common.h"
 #include "connect.h"
@@ -12,7 +13,10 @@
 #include "exec.h"
 #include "group.h"
 #include "kernel_change.h"
+#include "mounts.h"
 #include "open.h"
+#include "truncate.h"
+#include "xattr.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -57,12 +61,18 @@ int group_released(struct bpf_raw_tracepoint_args *ctx)
 	return on_cgroup_release((struct cgroup *)ctx->args[0]);
 }
 
+/* Functions that change a file have an argument about its mount before the dentry since v5.12. */
+static __always_inline int has_mount_argument(void)
+{
+	return bpf_core_field_exists(struct vfsmount___5_12, mnt_userns) ||
+	       bpf_core_field_exists(struct vfsmount___6_3, mnt_idmap);
+}
+
 /* int kernfs_vfs_xattr_set(handler, [mnt_userns or idmap,] dentry, inode, suffix, value, size, flags) */
 SEC("kprobe")
 int probe_kernfs_xattr(struct pt_regs *ctx)
 {
-	if (bpf_core_field_exists(struct vfsmount___5_12, mnt_userns) ||
-	    bpf_core_field_exists(struct vfsmount___6_3, mnt_idmap))
+	if (has_mount_argument())
 		return on_kernfs_xattr(PARM(4, struct inode *), (const char *)ctx->r8, (const char *)ctx->r9);
 	return on_kernfs_xattr(PARM(3, struct inode *), PARM(4, const char *), (const char *)ctx->r8);
 }
@@ -122,8 +132,56 @@ PROBE(return_mknod, on_entry_return(ctx, EVENT_MKNOD, PT_REGS_RC(ctx)))
 PROBE(return_entry_made, on_entry_made(PT_REGS_RC(ctx)))
 
 /* What changes files: truncate, chmod, chown, setxattr */
+PROBE(probe_chmod, on_chmod(PARM(1, int), PARM(2, __u64), PARM(3, __u32), PARM(4, __u32)))
+PROBE(probe_fchmod, on_fchmod())
+PROBE(probe_chmod_path, on_path_found(ctx, EVENT_CHMOD, PARM(1, struct path *)))
+PROBE(return_chmod, end_file_call(ctx, EVENT_CHMOD, PT_REGS_RC(ctx)))
+PROBE(probe_chown, on_chown(PARM(1, int), PARM(2, __u64), PARM(3, __u32), PARM(4, __u32), PARM(5, __u32)))
+PROBE(probe_fchown, on_fchown(PARM(1, int), PARM(2, __u32), PARM(3, __u32)))
+PROBE(probe_chown_path, on_path_found(ctx, EVENT_CHOWN, PARM(1, struct path *)))
+PROBE(return_chown, end_file_call(ctx, EVENT_CHOWN, PT_REGS_RC(ctx)))
+PROBE(probe_truncate, on_truncate())
+PROBE(probe_truncate_path, on_path_found(ctx, EVENT_TRUNCATE, PARM(1, struct path *)))
+PROBE(return_do_truncate, on_do_truncate_return(ctx, PT_REGS_RC(ctx)))
+PROBE(return_truncate, end_file_call(ctx, EVENT_TRUNCATE, PT_REGS_RC(ctx)))
+PROBE(probe_uring_truncate, on_uring_truncate(ctx, PARM(1, struct file *), PARM(2, __u64)))
+PROBE(return_uring_truncate, on_uring_truncate_return(ctx, PT_REGS_RC(ctx)))
+PROBE(probe_setxattr, on_setxattr())
+PROBE(probe_want_write, on_want_write(PARM(1, struct vfsmount *)))
+PROBE(return_setxattr, on_setxattr_return(ctx, PT_REGS_RC(ctx)))
+
+/* int do_truncate([mnt_userns or idmap,] dentry, length, time_attrs, filp) */
+SEC("kprobe")
+int probe_do_truncate(struct pt_regs *ctx)
+{
+	if (has_mount_argument())
+		return on_do_truncate(ctx, PARM(3, __u64), PARM(4, __u32), PARM(5, struct file *));
+	return on_do_truncate(ctx, PARM(2, __u64), PARM(3, __u32), PARM(4, struct file *));
+}
+
+/*
+ * int vfs_setxattr([mnt_userns or idmap,] dentry, name, value, size, flags)
+ * int do_set_acl(idmap, dentry, name, value, size)
+ */
+SEC("kprobe")
+int probe_set_xattr(struct pt_regs *ctx)
+{
+	if (has_mount_argument())
+		return on_xattr_set(ctx, PARM(2, struct dentry *), PARM(3, const char *), PARM(5, __u64));
+	return on_xattr_set(ctx, PARM(1, struct dentry *), PARM(2, const char *), PARM(4, __u64));
+}
 
 /* Mounts */
+PROBE(probe_mount, on_mount())
+PROBE(probe_path_mount,
+      on_path_mount(ctx, PARM(1, const char *), PARM(2, struct path *), PARM(3, const char *)))
+PROBE(probe_move_mount, on_move_mount(ctx, PARM(1, struct path *), PARM(2, struct path *)))
+PROBE(probe_create_mount, on_create_mount(PARM(1, struct fs_context *)))
+PROBE(probe_open_tree, on_path_found(ctx, EVENT_MOUNT, PARM(1, struct path *)))
+PROBE(return_mount, on_mount_return(ctx, PT_REGS_RC(ctx)))
+PROBE(probe_umount, on_umount())
+PROBE(probe_umount_path, on_path_found(ctx, EVENT_UMOUNT, PARM(1, struct path *)))
+PROBE(return_umount, end_file_call(ctx, EVENT_UMOUNT, PT_REGS_RC(ctx)))
 
 /* tcp-connect */
 PROBE(probe_tcp_connect, on_tcp_connect(ctx, PARM(1, struct sock *), PARM(2, const void *)))

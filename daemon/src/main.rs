@@ -11,6 +11,7 @@ mod event;
 #[cfg(test)]
 mod expect;
 mod fields;
+mod flags;
 mod fragments;
 mod groups;
 mod journal;

@@ -3,6 +3,7 @@
 mod attributes;
 mod entries;
 mod io;
+mod mounts;
 mod network;
 mod open;
 mod privilege;
@@ -59,13 +60,14 @@ const COMMON: &[Probe] = &[
 
 /// All, by what they belong to. In each table ends of a call come before its beginning, so that no call is begun
 /// whose end is not seen.
-const TABLES: [&[Probe]; 8] = [
+const TABLES: [&[Probe]; 9] = [
     COMMON,
     process::PROBES,
     open::PROBES,
     io::PROBES,
     entries::PROBES,
     attributes::PROBES,
+    mounts::PROBES,
     network::PROBES,
     privilege::PROBES,
 ];

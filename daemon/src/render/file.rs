@@ -1,6 +1,8 @@
 //! The events of `@file`, and `module-load`.
 
-use super::{Named, Outcome, add_file, add_path, add_path_state, add_string, entry, message, shown};
+use super::{
+    Named, Outcome, add_file, add_path, add_path_state, add_string, attributes, entry, message, shown,
+};
 use crate::constants::{ModuleFlags, OpenFlags};
 use crate::decode::Record;
 use crate::event::Event;
@@ -35,10 +37,10 @@ pub(super) fn add(file: &types::file_record, record: &Record<'_>, result: Outcom
         file: identity,
         size,
         fd,
-        mode,
+        mode: _,
         flags,
-        uid,
-        gid,
+        uid: _,
+        gid: _,
         device_major: _,
         device_minor: _,
         reserved: _,
@@ -65,23 +67,8 @@ pub(super) fn add(file: &types::file_record, record: &Record<'_>, result: Outcom
         | Event::Link
         | Event::Symlink
         | Event::Mknod => entry::add(file, record, &shown, &new_shown, result, out),
-        Event::Chmod => {
-            out.text(name::TRACELEFT_MODE, format_args!("0{:03o}", mode & 0o7777));
-            message(record, format_args!("{} {shown} 0{:03o}", record.event, mode & 0o7777), result, out);
-        }
-        Event::Chown => {
-            if uid != UNSET {
-                out.text(name::TRACELEFT_OWNER_UID, uid);
-            }
-            if gid != UNSET {
-                out.text(name::TRACELEFT_OWNER_GID, gid);
-            }
-            let id = |id: u32| if id == UNSET { String::new() } else { id.to_string() };
-            message(record, format_args!("chown {shown} {}:{}", id(uid), id(gid)), result, out);
-        }
-        Event::Truncate => {
-            out.text(name::TRACELEFT_SIZE, size);
-            message(record, format_args!("truncate {shown} to {size} bytes"), result, out);
+        Event::Truncate | Event::Chmod | Event::Chown | Event::Setxattr => {
+            attributes::add(file, record, shown, result, out);
         }
         Event::Read | Event::Write => {
             out.text(name::TRACELEFT_REQUESTED, size);

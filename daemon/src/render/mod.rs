@@ -1,8 +1,10 @@
 //! From a decoded record to a journal entry. Pure.
 
+mod attributes;
 mod entry;
 mod exec;
 mod file;
+mod mounts;
 mod network;
 mod privilege;
 mod process;
@@ -11,7 +13,7 @@ use std::fmt;
 
 use crate::constants::{ErrorName, abi_name, syscall_name};
 use crate::decode::{Body, Record, Strings, Text};
-use crate::event::Description;
+use crate::event::{Description, Event};
 use crate::fields::{Entries, Readable, name};
 use crate::names::RECORD_IDENTIFIER;
 use crate::skel::types;
@@ -49,6 +51,9 @@ pub fn render(record: &Record<'_>, to: &Attribution<'_>, seq: u64, out: &mut Ent
     match &record.body {
         Body::Open(open) => file::add_open(open, record, result, out),
         Body::Exec(exec) => exec::add(exec, record, result, out),
+        Body::File(file) if [Event::Mount, Event::Umount].contains(&record.event) => {
+            mounts::add(file, record, result, out);
+        }
         Body::File(file) => file::add(file, record, result, out),
         Body::Process(process) => process::add(process, record, result, to, out),
         Body::Credentials(credentials) => privilege::add_credentials(credentials, record, result, out),
@@ -280,7 +285,6 @@ mod tests {
     use super::*;
     use crate::decode::decode;
     use crate::decode::tests::encode;
-    use crate::event::Event;
     use crate::expect;
     use crate::wire;
 
