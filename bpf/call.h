@@ -41,6 +41,15 @@ struct {
 #define SMALL_DATA (KEPT_SMALL - __builtin_offsetof(struct assembly, data))
 #define LARGE_DATA (KEPT_LARGE - __builtin_offsetof(struct assembly, data))
 
+/*
+ * By what a call is kept: by its task. What may happen within another call, as a datagram that is sent by
+ * write(), has a key of its own: no task lies at an odd address.
+ */
+static __always_inline __u64 call_key(enum event_kind kind)
+{
+	return bpf_get_current_task() | (kind == EVENT_UDP_SEND);
+}
+
 /* The call under way in a task, as it was kept; to be read, and its fixed part to be written. */
 static __always_inline struct assembly *kept_call(__u64 task)
 {
@@ -90,7 +99,7 @@ static __always_inline void settle_call(__u64 task)
 static __always_inline void keep_call(struct assembly *a)
 {
 	struct record_header *header = (struct record_header *)a->data;
-	__u64 task = bpf_get_current_task();
+	__u64 task = call_key(header->kind);
 
 	if (a->end <= SMALL_DATA) {
 		if (!bpf_map_update_elem(&small_calls, &task, a, BPF_ANY))
@@ -106,6 +115,17 @@ static __always_inline void keep_call(struct assembly *a)
 	submit(a);
 }
 
+/* Begins the record of a call that is watched. */
+static __always_inline struct assembly *begin_watched(enum event_kind kind, struct origin *origin, __u32 size,
+						      struct user_call *user)
+{
+	settle_call(call_key(kind));
+	*user = user_call(current_task());
+	origin->syscall = user->number;
+	origin->abi = user->abi;
+	return begin_record(kind, origin, size);
+}
+
 /*
  * Begins the record of a call of the current task, if that is watched: with all about the process and the
  * system call, which is left in `user`. The caller adds what it knows, then calls keep_call(), finish_kept()
@@ -117,17 +137,13 @@ static __always_inline struct assembly *begin_call(enum event_kind kind, __u32 s
 
 	if (!watched(kind, &origin))
 		return 0;
-	settle_call(bpf_get_current_task());
-	*user = user_call(current_task());
-	origin.syscall = user->number;
-	origin.abi = user->abi;
-	return begin_record(kind, &origin, size);
+	return begin_watched(kind, &origin, size, user);
 }
 
 /* The call of this kind under way in the current task, copied to where it can be added to; 0 if there is none. */
 static __always_inline struct assembly *resume_call(enum event_kind kind)
 {
-	__u64 task = bpf_get_current_task();
+	__u64 task = call_key(kind);
 	__u32 zero = 0;
 	struct assembly *a = bpf_map_lookup_elem(&assemblies, &zero);
 	struct record_header *header;
@@ -160,13 +176,36 @@ static __always_inline void finish_kept(void *ctx, struct assembly *a)
 	finish(ctx, a);
 }
 
+/* The path of a slot neither is in the record nor will be. */
+static __always_inline int has_no_path(struct assembly *a, enum string_slot slot)
+{
+	struct record_header *header = (struct record_header *)a->data;
+
+	return !header->string_offset[slot] && !a->paths[slot].mnt;
+}
+
 /*
- * The return of a call of this kind, if one is under way in the current task. What failed before its paths
- * were looked up gets the directories that they were relative to.
+ * Ends a call that was resumed, with whatever was added since. What failed before its paths were looked up
+ * gets the directories that they were relative to. The last thing that a program does.
  */
+static __always_inline void end_resumed(void *ctx, struct assembly *a, __s32 result)
+{
+	struct record_header *header = (struct record_header *)a->data;
+
+	drop_call(call_key(header->kind));
+	header->result = result;
+	if (header->string_offset[STRING_PATH_ARG] && has_no_path(a, STRING_PATH))
+		want_base(a, STRING_BASE, a->dfd);
+	if (header->string_offset[STRING_NEW_PATH_ARG] && has_no_path(a, STRING_NEW_PATH))
+		want_base(a, STRING_NEW_BASE, a->new_dfd);
+	a->finish = FINISH_SUBMIT;
+	finish(ctx, a);
+}
+
+/* The return of a call of this kind, if one is under way in the current task. */
 static __always_inline int end_call(void *ctx, enum event_kind kind, __s32 result)
 {
-	__u64 task = bpf_get_current_task();
+	__u64 task = call_key(kind);
 	struct assembly *a = kept_call(task);
 	struct record_header *header;
 
@@ -180,16 +219,7 @@ static __always_inline int end_call(void *ctx, enum event_kind kind, __s32 resul
 		return 0;
 	}
 	a = resume_call(kind);
-	if (!a)
-		return 0;
-	drop_call(task);
-	header = (struct record_header *)a->data;
-	header->result = result;
-	if (header->string_offset[STRING_PATH_ARG] && !header->string_offset[STRING_PATH])
-		want_base(a, STRING_BASE, a->dfd);
-	if (header->string_offset[STRING_NEW_PATH_ARG] && !header->string_offset[STRING_NEW_PATH])
-		want_base(a, STRING_NEW_BASE, a->new_dfd);
-	a->finish = FINISH_SUBMIT;
-	finish(ctx, a);
+	if (a)
+		end_resumed(ctx, a, result);
 	return 0;
 }

@@ -44,6 +44,7 @@ struct assembly {
 	__u32 end;
 	__u32 finish; /* enum finish */
 	__u64 object; /* socket for FINISH_KEEP_CONNECT; whatever a call must remember until its end */
+	__u64 lookup; /* where a look-up under way leaves the path that it finds */
 	__s32 dfd;    /* from where PATH_ARG and NEW_PATH_ARG were to be resolved */
 	__s32 new_dfd;
 	struct path_wanted paths[PATH_SLOTS];

@@ -119,6 +119,8 @@ enum record_flags {
 	RECORD_NOT_READ = 1 << 6,
 	/* The call knows no error: its result is a number without sign. */
 	RECORD_UNSIGNED = 1 << 7,
+	/* The address that an event of @network is about is not known. */
+	RECORD_NO_ADDRESS = 1 << 8,
 };
 
 /* What every record begins with. The strings follow the fixed part of its kind, in any order. */
@@ -227,7 +229,7 @@ struct socket_record {
 	__u32 type;   /* SOCK_* */
 	__u32 net_ns;
 	__s32 fd;
-	__u32 backlog;		   /* listen */
+	__s32 backlog;		   /* listen */
 	struct file_identity file; /* of a unix socket with a path */
 };
 

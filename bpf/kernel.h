@@ -24,6 +24,7 @@ struct super_block {
 };
 
 struct inode {
+	unsigned short i_mode;
 	__u32 i_nlink;
 	struct super_block *i_sb;
 	unsigned long i_ino;
@@ -65,6 +66,7 @@ struct file {
 	struct path f_path;
 	struct inode *f_inode;
 	unsigned int f_flags;
+	void *private_data;
 };
 
 struct fdtable {
@@ -214,13 +216,55 @@ struct sock_common {
 };
 
 struct socket {
+	short type;
 	struct file *file;
+	struct sock *sk;
+};
+
+struct sock_cgroup_data {
+	struct cgroup *cgroup;
+};
+
+/* Before commit 8520e224f547 (v5.15). */
+struct sock_cgroup_data___5_14 {
+	__u64 val;
+};
+
+struct upid {
+	int nr;
+};
+
+struct pid {
+	struct upid numbers[1];
 };
 
 struct sock {
 	struct sock_common __sk_common;
 	int sk_err;
+	__u16 sk_protocol;
 	struct socket *sk_socket;
+	struct pid *sk_peer_pid;
+	struct sock_cgroup_data sk_cgrp_data;
+};
+
+struct msghdr {
+	void *msg_name;
+	int msg_namelen;
+};
+
+struct sockaddr_un {
+	char sun_path[108];
+};
+
+struct unix_address {
+	int len;
+	struct sockaddr_un name[0];
+};
+
+struct unix_sock {
+	struct unix_address *addr;
+	struct path path;
+	struct sock *peer;
 };
 
 struct kernfs_node {

@@ -15,7 +15,10 @@
 #include "kernel_change.h"
 #include "mounts.h"
 #include "open.h"
+#include "socket.h"
 #include "truncate.h"
+#include "udp.h"
+#include "unix.h"
 #include "xattr.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -188,6 +191,28 @@ PROBE(probe_tcp_connect, on_tcp_connect(ctx, PARM(1, struct sock *), PARM(2, con
 PROBE(return_tcp_connect, on_tcp_connect_return(PT_REGS_RC(ctx)))
 PROBE(probe_tcp_state, on_tcp_state(PARM(1, struct sock *), PARM(2, int)))
 
+/* bind, listen */
+PROBE(probe_bind, on_socket_call(EVENT_BIND, PARM(1, int), 0))
+PROBE(probe_bind_address, on_bind_address(PARM(1, struct socket *), PARM(2, const void *), PARM(3, int)))
+PROBE(return_bind, on_socket_return(ctx, EVENT_BIND, PT_REGS_RC(ctx)))
+PROBE(probe_listen, on_socket_call(EVENT_LISTEN, PARM(1, int), PARM(2, int)))
+PROBE(probe_listen_socket, on_listen_socket(PARM(1, struct socket *), PARM(2, int)))
+PROBE(return_listen, on_socket_return(ctx, EVENT_LISTEN, PT_REGS_RC(ctx)))
+
+/* udp-send */
+PROBE(probe_udp_send, on_udp_send(PARM(1, struct sock *), PARM(2, struct msghdr *), 0))
+PROBE(probe_udp6_send, on_udp_send(PARM(1, struct sock *), PARM(2, struct msghdr *), 1))
+PROBE(return_udp_send, on_udp_send_return(ctx, PT_REGS_RC(ctx)))
+
+/* unix-connect */
+PROBE(probe_connect, on_connect_call(PARM(1, int)))
+PROBE(probe_unix_connect, on_unix_connect(PARM(1, struct socket *), PARM(2, const void *), PARM(3, int), 0))
+PROBE(probe_unix_datagram, on_unix_connect(PARM(1, struct socket *), PARM(2, const void *), PARM(3, int), 1))
+PROBE(probe_kern_path, on_kern_path(PARM(3, struct path *)))
+PROBE(return_kern_path, on_kern_path_return(ctx, PT_REGS_RC(ctx)))
+PROBE(probe_unix_peer, on_unix_stream_peer(ctx, PARM(1, struct sock *), PARM(2, struct sock *)))
+PROBE(return_unix_connect, on_unix_connect_return(ctx, PT_REGS_RC(ctx)))
+
 /* Other events of the network */
 
 /* Privileges */
@@ -238,5 +263,6 @@ int probe_exit(struct pt_regs *ctx)
 	bpf_map_delete_elem(&exec_calls, &task);
 	settle_connect(task);
 	settle_call(task);
+	settle_call(call_key(EVENT_UDP_SEND));
 	return 0;
 }

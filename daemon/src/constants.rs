@@ -117,6 +117,46 @@ pub fn syscall_name(door: u32, number: u32) -> Option<Cow<'static, str>> {
     Some(name.map_or_else(|| number.to_string().into(), Cow::Borrowed))
 }
 
+/// Address families, include/linux/socket.h.
+const FAMILIES: [(u32, &str); 17] = [
+    (1, "unix"),
+    (2, "inet"),
+    (3, "ax25"),
+    (4, "ipx"),
+    (5, "appletalk"),
+    (10, "inet6"),
+    (15, "key"),
+    (16, "netlink"),
+    (17, "packet"),
+    (21, "rds"),
+    (29, "can"),
+    (30, "tipc"),
+    (31, "bluetooth"),
+    (38, "alg"),
+    (40, "vsock"),
+    (43, "smc"),
+    (44, "xdp"),
+];
+
+/// Types of sockets, include/linux/net.h.
+const SOCKET_TYPES: [(u32, &str); 7] =
+    [(1, "stream"), (2, "dgram"), (3, "raw"), (4, "rdm"), (5, "seqpacket"), (6, "dccp"), (10, "packet")];
+
+fn named<'a>(names: &[(u32, &'a str)], number: u32) -> Cow<'a, str> {
+    let found = names.iter().find(|(n, _)| *n == number);
+    found.map_or_else(|| number.to_string().into(), |(_, name)| (*name).into())
+}
+
+/// Name of an address family, its number if it has none here.
+pub fn family_name(number: u32) -> Cow<'static, str> {
+    named(&FAMILIES, number)
+}
+
+/// Name of a type of sockets, its number if it has none here.
+pub fn socket_type_name(number: u32) -> Cow<'static, str> {
+    named(&SOCKET_TYPES, number)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,5 +187,13 @@ mod tests {
         assert_eq!(syscall_name(abi::ABI_I386.0, 5), Some("open".into()));
         assert_eq!(syscall_name(abi::ABI_X86_64.0, 99_999), Some("99999".into()));
         assert_eq!(syscall_name(abi::ABI_IO_URING.0, limits::NO_SYSCALL.0), None);
+    }
+
+    #[test]
+    fn sockets_have_their_names() {
+        assert_eq!(family_name(40), "vsock");
+        assert_eq!(family_name(99), "99");
+        assert_eq!(socket_type_name(5), "seqpacket");
+        assert_eq!(socket_type_name(11), "11");
     }
 }

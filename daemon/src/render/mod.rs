@@ -8,6 +8,7 @@ mod mounts;
 mod network;
 mod privilege;
 mod process;
+mod socket;
 
 use std::fmt;
 
@@ -353,7 +354,8 @@ mod tests {
                 r#type: small(case, "type"),
                 net_ns: 4_026_531_840,
                 fd: i32::try_from(number(case, "fd")).unwrap(),
-                backlog: small(case, "backlog"),
+                backlog: i32::try_from(number(case, "backlog")).unwrap(),
+                file,
                 ..Default::default()
             })
             .to_vec(),

@@ -2,15 +2,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{Attribution, Outcome, message};
+use super::{Attribution, Outcome, message, socket};
 use crate::decode::Record;
 use crate::event::Event;
 use crate::fields::{Entries, name};
 use crate::skel::types;
 
-const AF_INET6: u32 = 10;
+pub(super) const AF_INET6: u32 = 10;
 
-fn address(family: u32, bytes: [u8; 16]) -> IpAddr {
+pub(super) fn address(family: u32, bytes: [u8; 16]) -> IpAddr {
     if family == AF_INET6 {
         Ipv6Addr::from(bytes).to_canonical()
     } else {
@@ -26,6 +26,9 @@ pub(super) fn add(
     to: &Attribution<'_>,
     out: &mut Entries,
 ) {
+    if matches!(record.event, Event::Listen | Event::Bind | Event::UdpSend | Event::UnixConnect) {
+        return socket::add(socket, record, result, to, out);
+    }
     let types::socket_record {
         header,
         bytes_in,
@@ -42,7 +45,7 @@ pub(super) fn add(
         r#type: _,
         net_ns,
         fd: _,
-        backlog,
+        backlog: _,
         file: _,
     } = *socket;
     let source = SocketAddr::new(address(family, source), source_port);
@@ -50,17 +53,10 @@ pub(super) fn add(
     out.text(name::TRACELEFT_FAMILY, if family == AF_INET6 { "inet6" } else { "inet" });
     out.text(name::TRACELEFT_SADDR, source.ip());
     out.text(name::TRACELEFT_SPORT, source.port());
-    if !matches!(record.event, Event::Listen | Event::Bind) {
-        out.text(name::TRACELEFT_DADDR, destination.ip());
-        out.text(name::TRACELEFT_DPORT, destination.port());
-    }
+    out.text(name::TRACELEFT_DADDR, destination.ip());
+    out.text(name::TRACELEFT_DPORT, destination.port());
     out.text(name::TRACELEFT_NET_NS, net_ns);
-    if peer_pid != 0 {
-        out.text(name::TRACELEFT_PEER_PID, peer_pid);
-    }
-    if !to.other_unit.is_empty() {
-        out.bytes(name::TRACELEFT_PEER_UNIT, to.other_unit.as_bytes());
-    }
+    add_peer(peer_pid, to, out);
     match record.event {
         Event::TcpClose => {
             out.text(name::TRACELEFT_BYTES_IN, bytes_in);
@@ -69,11 +65,20 @@ pub(super) fn add(
                 out.text(name::TRACELEFT_DURATION, duration);
             }
         }
-        Event::Listen => out.text(name::TRACELEFT_BACKLOG, backlog),
         Event::TcpConnect if header.flags & types::record_flags::RECORD_ASYNC.0 != 0 => {
             out.text(name::TRACELEFT_ASYNC, 1);
         }
         _ => {}
     }
     message(record, format_args!("{} {destination}", record.event), result, out);
+}
+
+/// Adds who is at the other end, as far as it is known.
+pub(super) fn add_peer(pid: u32, to: &Attribution<'_>, out: &mut Entries) {
+    if pid != 0 {
+        out.text(name::TRACELEFT_PEER_PID, pid);
+    }
+    if !to.other_unit.is_empty() {
+        out.bytes(name::TRACELEFT_PEER_UNIT, to.other_unit.as_bytes());
+    }
 }
