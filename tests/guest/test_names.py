@@ -10,6 +10,7 @@ from harness import (
     PROGRAMS,
     check_all,
     compare,
+    cursor,
     make_directory,
     number,
     pairs,
@@ -52,9 +53,10 @@ def named(request):
     unit = f"test-{name}.service"
     directory = make_directory(name)
     make_deep_directory(directory)
+    since = cursor()
     with watching(unit, *EVENTS) as watch:
         account = run_service(unit, PROGRAMS / name, directory)
-        found = records(unit)
+        found = records(unit, since=since)
         counts = watch_properties(watch)
     for line in account:
         line["uring"] = line["call"].startswith("io_uring")
