@@ -28,6 +28,8 @@
 enum finish {
 	FINISH_SUBMIT,
 	FINISH_KEEP_CONNECT,
+	FINISH_KEEP_CONNECTION,
+	FINISH_KEEP_ACCEPT,
 	FINISH_KEEP_CALL,
 };
 
@@ -43,8 +45,9 @@ struct path_wanted {
 struct assembly {
 	__u32 end;
 	__u32 finish; /* enum finish */
-	__u64 object; /* socket for FINISH_KEEP_CONNECT; whatever a call must remember until its end */
+	__u64 object; /* socket of a connection; whatever a call must remember until its end */
 	__u64 lookup; /* where a look-up under way leaves the path that it finds */
+	__u64 events; /* of a connection: those of its events that are watched */
 	__s32 dfd;    /* from where PATH_ARG and NEW_PATH_ARG were to be resolved */
 	__s32 new_dfd;
 	struct path_wanted paths[PATH_SLOTS];
@@ -162,16 +165,21 @@ static __always_inline int in_set_up(struct task_struct *task)
 	return BPF_CORE_READ(task, mm, exe_file, f_inode) == BPF_CORE_READ(parent, mm, exe_file, f_inode);
 }
 
-/* The one look-up that decides for everybody else; what follows is paid by the watched alone. */
-static __always_inline int watched(enum event_kind kind, struct origin *origin)
+#define EVENT_BIT(kind) (1ULL << (kind))
+
+/*
+ * Which of these events are watched: the one look-up that decides for everybody else; what follows is paid by
+ * the watched alone.
+ */
+static __always_inline __u64 watched_of(__u64 events, struct origin *origin)
 {
 	__u64 cgroup_id = bpf_get_current_cgroup_id();
 	struct group *group = bpf_map_lookup_elem(&groups, &cgroup_id);
 
-	if (!group || !(group->events & (1ULL << kind)))
+	if (!group || !(group->events & events))
 		return 0;
 	origin->flags = 0;
-	if (kind != EVENT_EXEC && in_set_up(current_task())) {
+	if (events != EVENT_BIT(EVENT_EXEC) && in_set_up(current_task())) {
 		if (!group->set_up)
 			return 0;
 		origin->flags = RECORD_SET_UP;
@@ -180,7 +188,12 @@ static __always_inline int watched(enum event_kind kind, struct origin *origin)
 	origin->cgroup_id = cgroup_id;
 	origin->target = group->target;
 	__builtin_memcpy(origin->invocation, group->invocation, INVOCATION_LENGTH);
-	return 1;
+	return group->events & events;
+}
+
+static __always_inline int watched(enum event_kind kind, struct origin *origin)
+{
+	return watched_of(EVENT_BIT(kind), origin) != 0;
 }
 
 static __always_inline void want_path(struct assembly *a, enum string_slot slot, struct vfsmount *mnt,
@@ -292,6 +305,7 @@ static __always_inline void append_string(struct assembly *a, enum string_slot s
 		note_string(a, slot, length - 1, length > STRING_MAX ? STRING_TRUNCATED : 0);
 }
 
+/* Added to atomically: some programs run on top of another on the same processor. */
 static __always_inline struct counters *counters_of(__u32 target, __u32 kind)
 {
 	struct target_counters *of = bpf_map_lookup_elem(&counters, &target);
@@ -306,8 +320,19 @@ static __always_inline void count_lost_state(__u32 target, __u32 kind)
 
 	if (!count)
 		return;
-	count->seen++;
-	count->lost_state++;
+	__sync_fetch_and_add(&count->seen, 1);
+	__sync_fetch_and_add(&count->lost_state, 1);
+}
+
+/* How the reader is to be told of a record. */
+static __always_inline __u64 wake_reader(void)
+{
+	if (reader_sleeps) {
+		reader_sleeps = 0;
+		return BPF_RB_FORCE_WAKEUP;
+	}
+	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= high_water ? BPF_RB_FORCE_WAKEUP :
+									   BPF_RB_NO_WAKEUP;
 }
 
 /* Counts the event as seen, and sends its record or counts it as lost: the ledger's first half. */
@@ -315,24 +340,17 @@ static __always_inline void send_record(struct record_header *header, const vola
 					__u32 longest)
 {
 	struct counters *count = counters_of(header->target, header->kind);
-	__u64 wake = BPF_RB_NO_WAKEUP;
 	__u64 length;
 
 	if (!count)
 		return;
-	count->seen++;
+	__sync_fetch_and_add(&count->seen, 1);
 	if (header->flags & RECORD_RESULT_MISSED)
-		count->results_missed++;
-	if (reader_sleeps) {
-		reader_sleeps = 0;
-		wake = BPF_RB_FORCE_WAKEUP;
-	} else if (bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= high_water) {
-		wake = BPF_RB_FORCE_WAKEUP;
-	}
+		__sync_fetch_and_add(&count->results_missed, 1);
 	/* Read here: the verifier forgets the bounds of what is moved to the stack. */
 	length = *end;
-	if (length > longest || bpf_ringbuf_output(&ring, header, length, wake))
-		count->lost_ring++;
+	if (length > longest || bpf_ringbuf_output(&ring, header, length, wake_reader()))
+		__sync_fetch_and_add(&count->lost_ring, 1);
 }
 
 static __always_inline void submit(struct assembly *a)

@@ -4,31 +4,22 @@
  *
  * tcp_v4_connect() and tcp_v6_connect() run in the task that called connect(), whatever the call: there the
  * unit is decided and the caller is noted, by socket. What became of it is known when the socket leaves
- * SYN_SENT, often in another task or none: tcp_set_state() finds the note by the socket. Errors before the
+ * SYN_SENT, often in another task or none: on_connect_state() finds the note by the socket. Errors before the
  * first packet come with the return of tcp_v4_connect(), which does not block.
  */
 #pragma once
 
-#include <bpf/bpf_endian.h>
+#include "connection.h"
 
-#include "common.h"
-#include "path.h"
-
-#define AF_INET_FAMILY 2
-#define AF_INET6_FAMILY 10
-#define TCP_ESTABLISHED_STATE 1
-#define TCP_CLOSE_STATE 7
 #define EINPROGRESS_NUMBER 115
 #define O_NONBLOCK_BIT 04000
 
-#define TCP_SYN_SENT_STATE 2
-
 struct connect_note {
-	struct socket_record record;
+	struct connection connection;
 	__u64 task;
+	__u64 events;  /* tcp-connect and tcp-close, if they are watched */
 	__u32 calling; /* tcp_v4_connect() has not returned */
 	__u32 reserved;
-	__u8 exe[KEPT_EXE_MAX];
 };
 
 /* Connections being made, by socket. */
@@ -54,26 +45,6 @@ struct {
 	__type(value, __u64);
 } connect_calls SEC(".maps");
 
-static __always_inline void read_addresses(struct socket_record *record, struct sock *sk)
-{
-	__u16 port;
-
-	record->family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	if (record->family == AF_INET6_FAMILY) {
-		bpf_core_read(record->source, 16, &sk->__sk_common.skc_v6_rcv_saddr);
-		bpf_core_read(record->destination, 16, &sk->__sk_common.skc_v6_daddr);
-	} else {
-		bpf_core_read(record->source, 4, &sk->__sk_common.skc_rcv_saddr);
-		bpf_core_read(record->destination, 4, &sk->__sk_common.skc_daddr);
-	}
-	port = BPF_CORE_READ(sk, __sk_common.skc_num);
-	if (port)
-		record->source_port = port;
-	port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
-	if (port)
-		record->destination_port = port;
-}
-
 /* What connect() was given, in the kernel's copy: the socket has it only once a route was found. */
 static __always_inline void read_destination(struct socket_record *record, const void *address)
 {
@@ -89,30 +60,35 @@ static __always_inline void read_destination(struct socket_record *record, const
 	record->family = family;
 }
 
-/* Sends the record of a note and forgets it. The task is not asked: it may be any. */
+/*
+ * Sends the record of a note, if the event is watched, and forgets it. The task is not asked: it may be any. Who
+ * forgets it tells of it.
+ */
 static __always_inline void submit_connect(__u64 sk, struct connect_note *note, __s32 result, __u32 flags)
 {
-	__u32 zero = 0;
-	struct assembly *a = bpf_map_lookup_elem(&assemblies, &zero);
-	struct socket_record *record;
+	__u32 target = note->connection.record.header.target;
 	__u64 task = note->task;
-	__u32 length;
+	__u32 calling = note->calling;
+	int told = (note->events & EVENT_BIT(EVENT_TCP_CONNECT)) != 0;
+	struct connection *draft = told ? bpf_ringbuf_reserve(&ring, sizeof(*draft), 0) : 0;
 
-	if (!a)
-		return;
-	record = (struct socket_record *)a->data;
-	__builtin_memcpy(record, &note->record, sizeof(*record));
-	record->header.result = result;
-	record->header.flags |= flags;
-	a->end = sizeof(*record);
-	length = record->header.string_length[STRING_EXE];
-	if (length > KEPT_EXE_MAX)
-		length = KEPT_EXE_MAX;
-	append_bytes(a, STRING_EXE, note->exe, length, record->header.string_state[STRING_EXE]);
-	submit(a);
-	if (note->calling)
+	if (draft) {
+		bpf_probe_read_kernel(draft, sizeof(*draft), &note->connection);
+		draft->record.header.result = result;
+		draft->record.header.flags |= flags;
+		if (bpf_map_delete_elem(&connects, &sk)) {
+			bpf_ringbuf_discard(draft, 0);
+			return;
+		}
+		send_draft(draft, target, EVENT_TCP_CONNECT);
+	} else {
+		if (bpf_map_delete_elem(&connects, &sk))
+			return;
+		if (told)
+			count_lost_ring(target, EVENT_TCP_CONNECT);
+	}
+	if (calling)
 		bpf_map_delete_elem(&connect_calls, &task);
-	bpf_map_delete_elem(&connects, &sk);
 }
 
 /* The task is gone, or begins another connect: a return was missed. */
@@ -140,8 +116,10 @@ static __always_inline int on_tcp_connect(void *ctx, struct sock *sk, const void
 	struct connect_note *note;
 	struct user_call user;
 	struct assembly *a;
+	__u64 events;
 
-	if (!watched(EVENT_TCP_CONNECT, &origin))
+	events = watched_of(EVENT_BIT(EVENT_TCP_CONNECT) | EVENT_BIT(EVENT_TCP_CLOSE), &origin);
+	if (!events)
 		return 0;
 	/* An IPv6 socket to an IPv4 address comes through here twice. */
 	note = bpf_map_lookup_elem(&connects, &socket);
@@ -161,6 +139,7 @@ static __always_inline int on_tcp_connect(void *ctx, struct sock *sk, const void
 	read_destination(record, address);
 	a->finish = FINISH_KEEP_CONNECT;
 	a->object = socket;
+	a->events = events;
 	finish(ctx, a);
 	return 0;
 }
@@ -172,25 +151,21 @@ static __always_inline void keep_connect(struct assembly *a)
 	__u64 task = bpf_get_current_task();
 	__u64 socket = a->object;
 	__u32 zero = 0;
-	__u32 offset = record->header.string_offset[STRING_EXE];
 	struct connect_note *note = bpf_map_lookup_elem(&connect_scratch, &zero);
 
 	if (!note)
 		return;
-	__builtin_memcpy(&note->record, record, sizeof(*record));
+	keep_assembly(&note->connection, a);
 	note->task = task;
+	note->events = a->events;
 	note->calling = 1;
-	if (note->record.header.string_length[STRING_EXE] > KEPT_EXE_MAX) {
-		note->record.header.string_length[STRING_EXE] = KEPT_EXE_MAX;
-		note->record.header.string_state[STRING_EXE] |= STRING_TRUNCATED;
-	}
-	if (offset <= sizeof(*record))
-		bpf_probe_read_kernel(note->exe, KEPT_EXE_MAX, a->data + offset);
 	if (!bpf_map_update_elem(&connects, &socket, note, BPF_ANY)) {
 		bpf_map_update_elem(&connect_calls, &task, &socket, BPF_ANY);
 		return;
 	}
 	/* No room to wait for the outcome: the attempt itself is recorded. */
+	if (!(a->events & EVENT_BIT(EVENT_TCP_CONNECT)))
+		return;
 	record->header.flags |= RECORD_RESULT_MISSED;
 	submit(a);
 }
@@ -211,27 +186,32 @@ static __always_inline int on_tcp_connect_return(int result)
 		return 0;
 	note->calling = 0;
 	if (result < 0) {
-		note->record.header.flags &= ~RECORD_ASYNC;
+		note->connection.record.header.flags &= ~RECORD_ASYNC;
 		submit_connect(sk, note, result, 0);
 	}
 	return 0;
 }
 
-/* The socket changes its state: in whatever task, or in none. */
-static __always_inline int on_tcp_state(struct sock *sk, int state)
+/*
+ * The socket changes its state: in whatever task, or in none. `again`: the second of the two programs, see
+ * traceleft.bpf.c.
+ */
+static __always_inline int on_connect_state(struct sock *sk, int before, int state, int again)
 {
 	__u64 socket = (__u64)sk;
 	struct connect_note *note;
 	__s32 result;
-	int error, before;
+	int error;
 
 	if (state != TCP_ESTABLISHED_STATE && state != TCP_CLOSE_STATE)
 		return 0;
+	/* What is there is of an earlier socket. */
+	if (state == TCP_ESTABLISHED_STATE && !again)
+		bpf_map_delete_elem(&connections, &socket);
 	note = bpf_map_lookup_elem(&connects, &socket);
 	if (!note)
 		return 0;
 	error = BPF_CORE_READ(sk, sk_err);
-	before = BPF_CORE_READ(sk, __sk_common.skc_state);
 	if (state == TCP_ESTABLISHED_STATE)
 		result = 0;
 	else if (before != TCP_SYN_SENT_STATE && before != TCP_CLOSE_STATE)
@@ -242,7 +222,12 @@ static __always_inline int on_tcp_state(struct sock *sk, int state)
 		return 0; /* the return tells */
 	else
 		result = -EINPROGRESS_NUMBER; /* closed by its own side before anything came of it */
-	read_addresses(&note->record, sk);
+	read_addresses(&note->connection.record, sk);
+	if (!result) {
+		name_server(&note->connection.record, sk);
+		if (note->events & EVENT_BIT(EVENT_TCP_CLOSE))
+			keep_connection(sk, &note->connection);
+	}
 	submit_connect(socket, note, result, 0);
 	return 0;
 }

@@ -283,6 +283,7 @@ enum group_change {
 	GROUP_ADDED,
 	GROUP_REMOVED,
 	GROUP_NOT_ADDED, /* no room in `groups` */
+	GROUP_UNWATCHED, /* a new one, in which nothing is watched */
 };
 
 struct group_record {

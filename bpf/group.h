@@ -160,12 +160,15 @@ static __always_inline int on_cgroup_mkdir(struct cgroup *cgroup, const char *pa
 		group.target = value->target;
 	} else if (parent) {
 		group = *parent;
-	} else {
-		return 0;
 	}
 	s->record.cgroup_id = id;
 	s->record.target = group.target;
-	s->record.change = bpf_map_update_elem(&groups, &id, &group, BPF_ANY) ? GROUP_NOT_ADDED : GROUP_ADDED;
+	/* The daemon hears of all, since anybody may be at the other end of a connection. */
+	if (!value && !parent)
+		s->record.change = GROUP_UNWATCHED;
+	else
+		s->record.change =
+			bpf_map_update_elem(&groups, &id, &group, BPF_ANY) ? GROUP_NOT_ADDED : GROUP_ADDED;
 	length = (length - 1) & (CGROUP_PATH_MAX - 1);
 	s->record.path_length = length;
 	bpf_ringbuf_output(&group_ring, &s->record, sizeof(s->record) + length, BPF_RB_FORCE_WAKEUP);
@@ -177,8 +180,9 @@ static __always_inline int on_cgroup_release(struct cgroup *cgroup)
 	__u64 id = BPF_CORE_READ(cgroup, kn, id);
 	struct group_record record = { .cgroup_id = id, .change = GROUP_REMOVED };
 
-	if (!on_default_hierarchy(cgroup) || bpf_map_delete_elem(&groups, &id))
+	if (!on_default_hierarchy(cgroup))
 		return 0;
+	bpf_map_delete_elem(&groups, &id);
 	bpf_ringbuf_output(&group_ring, &record, sizeof(record), BPF_RB_FORCE_WAKEUP);
 	return 0;
 }

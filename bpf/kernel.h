@@ -156,6 +156,7 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 	const struct cred *cred;
 	struct nameidata *nameidata;
+	struct css_set *cgroups;
 	kuid_t loginuid;
 	unsigned int sessionid;
 };
@@ -210,6 +211,7 @@ struct sock_common {
 	__u16 skc_num;
 	unsigned short skc_family;
 	unsigned char skc_state;
+	unsigned long skc_flags;
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
@@ -241,10 +243,25 @@ struct pid {
 struct sock {
 	struct sock_common __sk_common;
 	int sk_err;
+	__u16 sk_type;
 	__u16 sk_protocol;
 	struct socket *sk_socket;
 	struct pid *sk_peer_pid;
 	struct sock_cgroup_data sk_cgrp_data;
+};
+
+struct sock___5_14 {
+	struct sock_cgroup_data___5_14 sk_cgrp_data;
+};
+
+struct inet_sock {
+	__u16 inet_sport;
+};
+
+struct tcp_sock {
+	__u64 bytes_received;
+	__u64 bytes_sent;
+	__u64 bytes_retrans;
 };
 
 struct msghdr {
@@ -275,6 +292,10 @@ struct kernfs_node {
 struct cgroup_subsys_state {
 	struct cgroup *cgroup;
 	struct cgroup_subsys_state *parent;
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
 };
 
 struct cgroup_root {

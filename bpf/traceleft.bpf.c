@@ -4,6 +4,7 @@
  * and kretprobes that the daemon defines in tracefs, where maxactive can be set; daemon/src/probes.rs says
  * which function each one belongs to.
  */
+#include "accept.h"
 #include "attributes.h"
 #include "call.h"
 #include "common.h"
@@ -44,6 +45,10 @@ int finish_record(struct pt_regs *ctx)
 		append_wanted_path(a, slot);
 	if (a->finish == FINISH_KEEP_CONNECT)
 		keep_connect(a);
+	else if (a->finish == FINISH_KEEP_CONNECTION)
+		keep_connection_of(a);
+	else if (a->finish == FINISH_KEEP_ACCEPT)
+		keep_accept(a);
 	else if (a->finish == FINISH_KEEP_CALL)
 		keep_call(a);
 	else
@@ -189,7 +194,51 @@ PROBE(return_umount, end_file_call(ctx, EVENT_UMOUNT, PT_REGS_RC(ctx)))
 /* tcp-connect */
 PROBE(probe_tcp_connect, on_tcp_connect(ctx, PARM(1, struct sock *), PARM(2, const void *)))
 PROBE(return_tcp_connect, on_tcp_connect_return(PT_REGS_RC(ctx)))
-PROBE(probe_tcp_state, on_tcp_state(PARM(1, struct sock *), PARM(2, int)))
+
+/*
+ * States of sockets change in softirqs, too, that come on top of any program; a kprobe would be missed then. A
+ * tracepoint's program is missed only on top of itself (v6.1 on), so there are two of each: what comes on top of
+ * the first is seen by the second, and the other way round.
+ */
+#define STATE_PROGRAM(name, call)                                \
+	SEC("raw_tp/inet_sock_set_state")                        \
+	int name(struct bpf_raw_tracepoint_args *ctx)            \
+	{                                                        \
+		struct sock *sk = (struct sock *)ctx->args[0];   \
+		int before = ctx->args[1], state = ctx->args[2]; \
+                                                                 \
+		return call;                                     \
+	}
+
+STATE_PROGRAM(state_connect, on_connect_state(sk, before, state, 0))
+STATE_PROGRAM(state_connect_again, on_connect_state(sk, before, state, 1))
+
+/* tcp-accept */
+PROBE(probe_accept, on_accept(PARM(1, int)))
+PROBE(return_accept, on_accept_return(ctx, PT_REGS_RC(ctx)))
+PROBE(probe_do_accept, on_do_accept(PARM(1, struct file *)))
+PROBE(return_do_accept, on_do_accept_return(ctx, PT_REGS_RC(ctx)))
+PROBE(probe_sock_graft, on_sock_graft(ctx, PARM(1, struct sock *)))
+PROBE(probe_accept_installed, on_accept_installed(ctx, PARM(1, __u32), PARM(2, struct file *)))
+PROBE(probe_accept_fixed, on_accept_fixed(ctx, PARM(3, struct file *)))
+
+/* tcp-close */
+STATE_PROGRAM(state_close, on_close_state(sk, before, state, 0))
+STATE_PROGRAM(state_close_again, on_close_state(sk, before, state, 1))
+PROBE(probe_tcp_close, on_tcp_close(ctx, PARM(1, struct sock *)))
+PROBE(probe_socket_freed, on_socket_freed(PARM(1, struct sock *)))
+
+/* Other ends of connections: of all processes */
+PROBE(probe_client, on_client(PARM(1, struct sock *)))
+PROBE(probe_listener, on_listener(PARM(1, struct sock *)))
+PROBE(probe_listener_accepts, on_listener(PARM(1, struct sock *)))
+PROBE(probe_request, on_request(PARM(1, struct sock *), PARM(3, struct sock *)))
+
+SEC("iter/task_file")
+int find_listeners(struct bpf_iter__task_file *ctx)
+{
+	return on_task_file(ctx);
+}
 
 /* bind, listen */
 PROBE(probe_bind, on_socket_call(EVENT_BIND, PARM(1, int), 0))
@@ -262,6 +311,7 @@ int probe_exit(struct pt_regs *ctx)
 	settle_open_call(task);
 	bpf_map_delete_elem(&exec_calls, &task);
 	settle_connect(task);
+	settle_accept(task);
 	settle_call(task);
 	settle_call(call_key(EVENT_UDP_SEND));
 	return 0;

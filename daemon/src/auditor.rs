@@ -31,6 +31,8 @@ pub struct Auditor {
     pub ledger: Ledger,
     /// The watched groups.
     pub groups: Groups,
+    /// All groups of the machine: the other end of a connection may be in any.
+    pub all_groups: Groups,
     names: HashMap<Name, Watched>,
     hierarchy: PathBuf,
     /// What the self-test showed of each event that was attached then.
@@ -40,6 +42,10 @@ pub struct Auditor {
 impl Auditor {
     /// Begins with no watch.
     pub fn new(kernel: Kernel, probes: Probes, settings: &Settings, hierarchy: PathBuf) -> Self {
+        let mut all_groups = Groups::default();
+        for (id, path) in groups::tree(&hierarchy, "/") {
+            all_groups.insert(id, &path);
+        }
         Self {
             kernel,
             probes,
@@ -47,6 +53,7 @@ impl Auditor {
             next: 1,
             ledger: Ledger::new(settings.watches),
             groups: Groups::default(),
+            all_groups,
             names: HashMap::new(),
             hierarchy,
             tested: BTreeMap::new(),
@@ -360,8 +367,15 @@ impl Auditor {
             data.get(begin..begin + usize::try_from(path_length).unwrap_or(usize::MAX)).unwrap_or_default();
         let path = String::from_utf8_lossy(path);
         match types::group_change(change) {
-            types::group_change::GROUP_REMOVED => self.groups.remove_behind(cgroup_id, position),
+            types::group_change::GROUP_REMOVED => {
+                self.all_groups.remove_behind(cgroup_id, position);
+                if self.groups.get(cgroup_id).is_some() {
+                    self.groups.remove_behind(cgroup_id, position);
+                }
+            }
+            types::group_change::GROUP_UNWATCHED => self.all_groups.insert(cgroup_id, &path),
             types::group_change::GROUP_ADDED => {
+                self.all_groups.insert(cgroup_id, &path);
                 self.groups.insert(cgroup_id, &path);
                 // The watches may have changed since the kernel side looked.
                 if self.ledger.set(target) != plan::covering(&self.watches, &path) {
@@ -384,7 +398,7 @@ impl Auditor {
         for (_, counts) in self.counts(|_| true) {
             ledger::add(&mut total, &counts);
         }
-        Status { total, probes: self.probes.status().unwrap_or_default() }
+        Status { total, probes: self.probes.status(&self.kernel).unwrap_or_default() }
     }
 
     fn counts(&self, accept: impl Fn(&Set) -> bool) -> Vec<(Event, Counts)> {

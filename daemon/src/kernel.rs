@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, MapCore, MapFlags, PrintLevel, TracepointCategory};
+use libbpf_rs::{Iter, Link, MapCore, MapFlags, PrintLevel, TracepointCategory};
 
 use crate::config::Settings;
 use crate::event::EVENTS;
@@ -109,6 +109,8 @@ impl Kernel {
             (&mut open.maps.exec_calls, settings.calls),
             (&mut open.maps.connect_calls, settings.calls),
             (&mut open.maps.connects, settings.calls.min(CONNECTS)),
+            (&mut open.maps.connections, settings.calls),
+            (&mut open.maps.accept_calls, settings.calls),
             (&mut open.maps.names, settings.watches.saturating_mul(4)),
             (&mut open.maps.counters, settings.watches),
             (&mut open.maps.small_calls, settings.calls),
@@ -150,6 +152,48 @@ impl Kernel {
         };
         let category = TracepointCategory::Custom(TRACEFS_GROUP.to_owned());
         found.attach_tracepoint(category, definition).trying(what())
+    }
+
+    /// Attaches a program to a tracepoint.
+    pub fn attach_tracepoint(&self, program: &str, tracepoint: &str) -> Result<Link, Error> {
+        let what = || format!("cannot attach the BPF program {program} to the tracepoint {tracepoint}");
+        let found = self.skel.object().progs_mut().find(|p| p.name() == program);
+        let Some(found) = found else {
+            return Err(Error { what: what(), source: io::Error::from(io::ErrorKind::NotFound).into() });
+        };
+        found.attach_raw_tracepoint(tracepoint).trying(what())
+    }
+
+    /// How often a program ran, and was left out because it was running already. Linux 5.10 does not say, nor
+    /// does it leave any out.
+    pub fn program_counts(&self, program: &str) -> Option<(u64, u64)> {
+        let found = self.skel.object().progs().find(|p| p.name() == program)?;
+        let path = format!("/proc/self/fdinfo/{}", found.as_fd().as_raw_fd());
+        let text = std::fs::read_to_string(path).ok()?;
+        let count = |key: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+            line.and_then(|value| value.trim().parse().ok()).unwrap_or_default()
+        };
+        Some((count("run_cnt"), count("recursion_misses")))
+    }
+
+    /// Enters the owners of all sockets that listen now, so that those can be named that connections are made to.
+    pub fn find_listeners(&self) -> Result<(), Error> {
+        let what = "cannot look for the sockets that listen";
+        let link = self.skel.progs.find_listeners.attach().trying(what)?;
+        let mut iterator = Iter::new(&link).trying(what)?;
+        io::copy(&mut iterator, &mut io::sink()).map_err(libbpf_rs::Error::from).trying(what)?;
+        Ok(())
+    }
+
+    /// Forgets the connections that were there when nobody watched their end.
+    pub fn forget_connections(&self) {
+        for map in [&self.skel.maps.connections, &self.skel.maps.connects] {
+            for key in map.keys() {
+                // Its end may have come first.
+                let _ = map.delete(&key);
+            }
+        }
     }
 
     /// Attaches what follows control groups as they come and go.

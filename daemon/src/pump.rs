@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 
 use crate::auditor::Auditor;
 use crate::control::Origin;
-use crate::decode::decode;
+use crate::decode::{Body, decode};
 use crate::event::{Event, EventSet};
 use crate::fields::Entries;
 use crate::journal::{BATCH, Journal, Sent};
@@ -161,6 +161,7 @@ impl Pump {
         };
         self.settle(auditor, taken, matches!(sent, Sent::Refused(_)));
         auditor.groups.forget(self.consumed());
+        auditor.all_groups.forget(self.consumed());
         progress
     }
 
@@ -218,6 +219,11 @@ impl Pump {
                 to = Attribution { unit: &group.unit, slice: &group.slice, control_group: &group.path, ..to };
             }
             to.policies = &policies;
+            if let Body::Socket(socket) = &decoded.body
+                && let Some(group) = auditor.all_groups.get(socket.peer_cgroup)
+            {
+                to.other_unit = &group.unit;
+            }
             seq += 1;
             render(&decoded, &to, seq, &mut self.entries);
             self.items.push(Item::Record { event, target, end });

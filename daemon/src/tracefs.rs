@@ -17,6 +17,8 @@ pub enum Kind {
     Kprobe,
     /// Its return.
     Kretprobe,
+    /// A tracepoint of the kernel, which needs no definition.
+    Tracepoint,
 }
 
 impl Kind {
@@ -25,6 +27,7 @@ impl Kind {
         match self {
             Self::Kprobe => "kprobe",
             Self::Kretprobe => "kretprobe",
+            Self::Tracepoint => "tracepoint",
         }
     }
 }
@@ -32,7 +35,11 @@ impl Kind {
 /// Name of a definition in our group: `p_open_do_filp_open` for the program `probe_open`. Two programs may hook
 /// one function.
 pub fn event_name(kind: Kind, function: &str, program: &str) -> String {
-    let letter = if kind == Kind::Kprobe { 'p' } else { 'r' };
+    let letter = match kind {
+        Kind::Kprobe => 'p',
+        Kind::Kretprobe => 'r',
+        Kind::Tracepoint => 't',
+    };
     let (_, what) = program.split_once('_').unwrap_or_default();
     format!("{letter}_{what}_{function}")
 }
@@ -59,6 +66,7 @@ impl Tracefs {
         self.write(&match kind {
             Kind::Kprobe => format!("p:{TRACEFS_GROUP}/{name} {function}\n"),
             Kind::Kretprobe => format!("r{maxactive}:{TRACEFS_GROUP}/{name} {function}\n"),
+            Kind::Tracepoint => return Ok(()),
         })
     }
 

@@ -41,6 +41,14 @@ const fn exit(program: &'static str, functions: &'static [&'static str], events:
     Probe { program, kind: Kind::Kretprobe, functions, events, required: true }
 }
 
+const fn tracepoint(
+    program: &'static str,
+    names: &'static [&'static str],
+    events: &'static [Event],
+) -> Probe {
+    Probe { program, kind: Kind::Tracepoint, functions: names, events, required: true }
+}
+
 const fn optional(probe: Probe) -> Probe {
     Probe { required: false, ..probe }
 }
@@ -210,12 +218,20 @@ impl Probes {
         let mut made = Vec::new();
         for probe in table() {
             let key = Key::of(probe);
+            let program = probe.program;
             let settled = self.attached.contains_key(&key) || self.absent.contains(&key);
             if settled || !probe.needed(able(&self.lacking)) {
                 continue;
             }
-            match self.attach(kernel, probe) {
-                Ok(()) => made.push(Key::of(probe)),
+            if program == network::STATE_CLOSE {
+                kernel.forget_connections();
+            }
+            let attached = self.attach(kernel, probe).and_then(|()| match program {
+                network::LISTENER_ACCEPTS => kernel.find_listeners().map_err(Error::Attach),
+                _ => Ok(()),
+            });
+            match attached {
+                Ok(()) => made.push(key),
                 Err(error) if error.is_no_such_function() && !probe.required => {
                     self.absent.insert(Key::of(probe));
                 }
@@ -225,6 +241,7 @@ impl Probes {
                     }
                 }
                 Err(error) => {
+                    made.push(key);
                     self.remove(&made)?;
                     return Err(error);
                 }
@@ -240,6 +257,11 @@ impl Probes {
         let mut refused = None;
         for &function in functions {
             let name = event_name(kind, function, program);
+            if kind == Kind::Tracepoint {
+                let link = kernel.attach_tracepoint(program, function).map_err(Error::Attach)?;
+                self.attached.insert(Key::of(probe), Attached { function, name, link });
+                return Ok(());
+            }
             if let Err(error) = self.tracefs.define(kind, &name, function, self.maxactive) {
                 refused = Some(Error::Define(Hook { kind, functions }, error));
                 continue;
@@ -266,6 +288,9 @@ impl Probes {
         for key in keys {
             let Some(Attached { function: _, name, link }) = self.attached.remove(key) else { continue };
             drop(link);
+            if key.kind == Kind::Tracepoint {
+                continue;
+            }
             let (hits, misses) = profile.get(&name).copied().unwrap_or_default();
             let total = self.before.entry(*key).or_default();
             total.0 += hits;
@@ -281,13 +306,18 @@ impl Probes {
         self.remove(&all)
     }
 
-    /// The probes attached now, with the kernel's counts, in the order of the table.
-    pub fn status(&self) -> std::io::Result<Vec<ProbeStatus>> {
+    /// The probes attached now, with the kernel's counts, in the order of the table. It counts how often programs
+    /// of tracepoints run only where `kernel.bpf_stats_enabled` is set.
+    pub fn status(&self, kernel: &Kernel) -> std::io::Result<Vec<ProbeStatus>> {
         let profile = self.tracefs.profile()?;
         let status = |probe: &Probe| {
             let key = Key::of(probe);
             let Attached { function, name, link: _ } = self.attached.get(&key)?;
-            let (hits, misses) = profile.get(name).copied().unwrap_or_default();
+            let counts = match probe.kind {
+                Kind::Tracepoint => kernel.program_counts(probe.program),
+                _ => profile.get(name).copied(),
+            };
+            let (hits, misses) = counts.unwrap_or_default();
             let before = self.before.get(&key).copied().unwrap_or_default();
             Some(ProbeStatus {
                 function: (*function).to_owned(),
@@ -324,8 +354,7 @@ mod tests {
         let object = include_str!("../../../bpf/traceleft.bpf.c");
         for probe in table() {
             let name = probe.program;
-            let there =
-                object.contains(&format!("PROBE({name},")) || object.contains(&format!("int {name}("));
+            let there = object.contains(&format!("({name},")) || object.contains(&format!("int {name}("));
             assert!(there, "{name}");
         }
     }

@@ -1,20 +1,48 @@
 //! The hooks of `@network`.
 
-use super::{Probe, entry, exit, optional};
+use super::{Probe, entry, exit, optional, tracepoint};
 use crate::event::Event;
 
-const TCP_CONNECT: &[Event] = &[Event::TcpConnect];
+const ACCEPT: &[Event] = &[Event::TcpAccept];
+const CLOSE: &[Event] = &[Event::TcpClose];
+/// Who made a connection is told again when it ends.
+const CONNECT_CLOSE: &[Event] = &[Event::TcpConnect, Event::TcpClose];
+const ACCEPT_CLOSE: &[Event] = &[Event::TcpAccept, Event::TcpClose];
 const LISTEN: &[Event] = &[Event::Listen];
 const BIND: &[Event] = &[Event::Bind];
 const UDP_SEND: &[Event] = &[Event::UdpSend];
 const UNIX_CONNECT: &[Event] = &[Event::UnixConnect];
+const STATES: &[&str] = &["inet_sock_set_state"];
+
+/// With it come those that listened before.
+pub(super) const LISTENER_ACCEPTS: &str = "probe_listener_accepts";
+/// Until it, ends of connections are not seen.
+pub(super) const STATE_CLOSE: &str = "state_close";
 
 pub const PROBES: &[Probe] = &[
-    entry("probe_tcp_state", &["tcp_set_state"], TCP_CONNECT),
-    exit("return_tcp_connect", &["tcp_v4_connect"], TCP_CONNECT),
-    optional(exit("return_tcp_connect", &["tcp_v6_connect"], TCP_CONNECT)),
-    entry("probe_tcp_connect", &["tcp_v4_connect"], TCP_CONNECT),
-    optional(entry("probe_tcp_connect", &["tcp_v6_connect"], TCP_CONNECT)),
+    // Other ends: those of all processes, so before anything is asked of them. Without one they are not named.
+    optional(entry("probe_listener", &["inet_csk_listen_start"], CONNECT_CLOSE)),
+    optional(entry(LISTENER_ACCEPTS, &["inet_csk_accept"], CONNECT_CLOSE)),
+    optional(entry("probe_request", &["security_inet_conn_request"], CONNECT_CLOSE)),
+    optional(entry("probe_client", &["tcp_connect"], ACCEPT_CLOSE)),
+    // The programs of tcp-connect first: what it knows of a connection is for its end.
+    tracepoint("state_connect", STATES, CONNECT_CLOSE),
+    tracepoint("state_connect_again", STATES, CONNECT_CLOSE),
+    tracepoint(STATE_CLOSE, STATES, CLOSE),
+    tracepoint("state_close_again", STATES, CLOSE),
+    optional(entry("probe_socket_freed", &["tcp_v4_destroy_sock"], CLOSE)),
+    entry("probe_tcp_close", &["tcp_close"], CLOSE),
+    exit("return_tcp_connect", &["tcp_v4_connect"], CONNECT_CLOSE),
+    optional(exit("return_tcp_connect", &["tcp_v6_connect"], CONNECT_CLOSE)),
+    entry("probe_tcp_connect", &["tcp_v4_connect"], CONNECT_CLOSE),
+    optional(entry("probe_tcp_connect", &["tcp_v6_connect"], CONNECT_CLOSE)),
+    exit("return_accept", &["__sys_accept4"], ACCEPT),
+    optional(exit("return_do_accept", &["do_accept"], ACCEPT)),
+    entry("probe_accept_installed", &["fd_install"], ACCEPT),
+    optional(entry("probe_accept_fixed", &["io_fixed_fd_install"], ACCEPT)),
+    entry("probe_sock_graft", &["security_sock_graft"], ACCEPT_CLOSE),
+    entry("probe_do_accept", &["do_accept"], ACCEPT),
+    entry("probe_accept", &["__sys_accept4"], ACCEPT),
     exit("return_bind", &["__sys_bind"], BIND),
     exit("return_listen", &["__sys_listen"], LISTEN),
     // By these io_uring comes, since v6.11 (commits dc2e77979412 and bb6aaf736680).

@@ -127,6 +127,10 @@ fn process(header: &types::record_header, strings: &Strings<'_>, out: &mut Entri
     if !invocation.is_empty() {
         out.bytes(name::TRACELEFT_INVOCATION_ID, invocation);
     }
+    // The end of a connection that no process made or closed where it could be seen.
+    if pid == 0 {
+        return;
+    }
     out.text(name::TRACELEFT_PID, pid);
     out.text(name::TRACELEFT_TID, tid);
     out.text(name::TRACELEFT_PPID, ppid);
@@ -204,6 +208,10 @@ impl fmt::Display for Outcome {
 
 /// The line that `journalctl` shows: who did what to what, and what came of it.
 fn message(record: &Record<'_>, what: impl fmt::Display, result: Outcome, out: &mut Entries) {
+    if record.header.pid == 0 {
+        out.text(name::MESSAGE, format_args!("{what} = {result}"));
+        return;
+    }
     let comm = Readable(until_nul(&record.header.comm));
     out.text(name::MESSAGE, format_args!("{comm}[{}]: {what} = {result}", record.header.pid));
 }

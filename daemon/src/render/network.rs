@@ -44,7 +44,7 @@ pub(super) fn add(
         family,
         r#type: _,
         net_ns,
-        fd: _,
+        fd,
         backlog: _,
         file: _,
     } = *socket;
@@ -58,6 +58,8 @@ pub(super) fn add(
     out.text(name::TRACELEFT_NET_NS, net_ns);
     add_peer(peer_pid, to, out);
     match record.event {
+        // io_uring's calls have no descriptor that would mean anything to others.
+        Event::TcpAccept if fd >= 0 => out.text(name::TRACELEFT_FD, fd),
         Event::TcpClose => {
             out.text(name::TRACELEFT_BYTES_IN, bytes_in);
             out.text(name::TRACELEFT_BYTES_OUT, bytes_out);

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * TCP connections that are there, and their end.
+ *
+ * A connection ends when its socket gets to the state CLOSE: in whatever task, or in none. So who made it is
+ * noted by socket, and who closes it instead when that is known. A connection without note, since it is older
+ * than the watch, was never accepted, or there was no room, belongs to the control group that its socket
+ * belongs to, and has no process.
+ *
+ * What happens here may come on top of another program on the same processor, so no buffer of the processor is
+ * used: records are put together in the ring.
+ */
+#pragma once
+
+#include "common.h"
+#include "path.h"
+#include "peer.h"
+
+#define TCP_ESTABLISHED_STATE 1
+#define TCP_SYN_SENT_STATE 2
+#define TCP_SYN_RECV_STATE 3
+#define TCP_CLOSE_STATE 7
+#define TCP_NEW_SYN_RECV_STATE 12
+#define SOCK_DONE_BIT 1
+#define PF_EXITING 0x00000004
+/* Of a socket without a group of its own. */
+#define ROOT_GROUP 1
+
+/* A record of a connection as it is kept, and sent. */
+struct connection {
+	struct socket_record record;
+	__u8 exe[KEPT_EXE_MAX];
+};
+
+/* By socket. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u64);
+	__type(value, struct connection);
+} connections SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct connection);
+} connection_scratch SEC(".maps");
+
+/* When connections were established; those of all processes, since a socket may be handed to a watched one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, __u64);
+} established SEC(".maps");
+
+/* Connections whose end the first of the two programs told of, for the second, which comes right after. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, __u32);
+} ended SEC(".maps");
+
+static __always_inline void read_addresses(struct socket_record *record, struct sock *sk)
+{
+	__u16 port;
+
+	record->family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	if (record->family == AF_INET6_FAMILY) {
+		bpf_core_read(record->source, 16, &sk->__sk_common.skc_v6_rcv_saddr);
+		bpf_core_read(record->destination, 16, &sk->__sk_common.skc_v6_daddr);
+	} else {
+		bpf_core_read(record->source, 4, &sk->__sk_common.skc_rcv_saddr);
+		bpf_core_read(record->destination, 4, &sk->__sk_common.skc_daddr);
+	}
+	/* A socket that closes has given its number back, but not forgotten it. */
+	port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	if (!port)
+		port = bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+	if (port)
+		record->source_port = port;
+	port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	if (port)
+		record->destination_port = port;
+}
+
+/* Sends what was put together in the ring. */
+static __always_inline void send_draft(struct connection *draft, __u32 target, __u32 kind)
+{
+	struct counters *count = counters_of(target, kind);
+
+	if (!count) {
+		bpf_ringbuf_discard(draft, 0);
+		return;
+	}
+	__sync_fetch_and_add(&count->seen, 1);
+	if (draft->record.header.flags & RECORD_RESULT_MISSED)
+		__sync_fetch_and_add(&count->results_missed, 1);
+	bpf_ringbuf_submit(draft, wake_reader());
+}
+
+static __always_inline void count_lost_ring(__u32 target, __u32 kind)
+{
+	struct counters *count = counters_of(target, kind);
+
+	if (!count)
+		return;
+	__sync_fetch_and_add(&count->seen, 1);
+	__sync_fetch_and_add(&count->lost_ring, 1);
+}
+
+/* The control group that a socket belongs to: that of its maker, or of the listening socket. */
+static __always_inline __u64 socket_group(struct sock *sk)
+{
+	struct cgroup *cgroup;
+	__u64 value;
+
+	if (bpf_core_field_exists(struct sock_cgroup_data, cgroup)) {
+		cgroup = BPF_CORE_READ(sk, sk_cgrp_data.cgroup);
+	} else {
+		value = BPF_CORE_READ((struct sock___5_14 *)sk, sk_cgrp_data.val);
+		/* The lowest bit: it is no pointer but a mark of version 1. The next: nobody counts references. */
+		cgroup = value & 1 ? 0 : (struct cgroup *)(value & ~3ULL);
+	}
+	return cgroup ? BPF_CORE_READ(cgroup, kn, id) : ROOT_GROUP;
+}
+
+static __always_inline struct group *watched_closes(__u64 cgroup_id)
+{
+	struct group *group = bpf_map_lookup_elem(&groups, &cgroup_id);
+
+	return group && group->events & EVENT_BIT(EVENT_TCP_CLOSE) ? group : 0;
+}
+
+/* What an assembly has, in the form in which it is kept. */
+static __always_inline void keep_assembly(struct connection *to, struct assembly *a)
+{
+	struct record_header *header = &to->record.header;
+	__u32 offset;
+
+	__builtin_memcpy(&to->record, a->data, sizeof(to->record));
+	offset = header->string_offset[STRING_EXE];
+	if (header->string_length[STRING_EXE] > KEPT_EXE_MAX) {
+		header->string_length[STRING_EXE] = KEPT_EXE_MAX;
+		header->string_state[STRING_EXE] |= STRING_TRUNCATED;
+	}
+	if (!offset || offset > sizeof(to->record))
+		return;
+	bpf_probe_read_kernel(to->exe, KEPT_EXE_MAX, a->data + offset);
+	header->string_offset[STRING_EXE] = __builtin_offsetof(struct connection, exe);
+}
+
+static __always_inline void keep_connection(struct sock *sk, const struct connection *connection)
+{
+	__u64 socket = (__u64)sk;
+
+	if (!bpf_map_update_elem(&connections, &socket, connection, BPF_ANY))
+		return;
+	/* Its end is told by the socket's group, without process; or not at all, if that is not watched. */
+	if (!watched_closes(socket_group(sk)))
+		count_lost_state(connection->record.header.target, EVENT_TCP_CLOSE);
+}
+
+/* The finisher's part. */
+static __always_inline void keep_connection_of(struct assembly *a)
+{
+	struct sock *sk = (struct sock *)a->object;
+	__u64 socket = a->object;
+	__u32 zero = 0;
+	struct connection *connection = bpf_map_lookup_elem(&connection_scratch, &zero);
+
+	if (!connection)
+		return;
+	keep_assembly(connection, a);
+	keep_connection(sk, connection);
+	/* It may have ended meanwhile. */
+	if (BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE_STATE)
+		bpf_map_delete_elem(&connections, &socket);
+}
+
+static __always_inline int was_connected(int state)
+{
+	return state != TCP_SYN_SENT_STATE && state != TCP_SYN_RECV_STATE && state != TCP_CLOSE_STATE &&
+	       state != TCP_LISTEN_STATE && state != TCP_NEW_SYN_RECV_STATE;
+}
+
+/*
+ * The call that closes a connection. Exit and a signal come here as well, and a socket that several processes
+ * have comes when the last of them closes it.
+ */
+static __always_inline int on_tcp_close(void *ctx, struct sock *sk)
+{
+	struct origin origin = {};
+	__u64 socket = (__u64)sk, own;
+	__u32 process = bpf_get_current_pid_tgid() >> 32;
+	struct connection *known;
+	struct socket_record *record;
+	struct user_call user;
+	struct assembly *a;
+
+	if (!was_connected(BPF_CORE_READ(sk, __sk_common.skc_state)) ||
+	    !watched_of(EVENT_BIT(EVENT_TCP_CLOSE), &origin))
+		return 0;
+	user = user_call(current_task());
+	if (BPF_CORE_READ(current_task(), flags) & PF_EXITING)
+		user.number = NO_SYSCALL;
+	known = bpf_map_lookup_elem(&connections, &socket);
+	if (known && known->record.header.cgroup_id != origin.cgroup_id)
+		return 0;
+	if (known && known->record.header.pid == process) {
+		known->record.header.tid = (__u32)bpf_get_current_pid_tgid();
+		known->record.header.syscall = user.number;
+		known->record.header.abi = user.abi;
+		bpf_get_current_comm(known->record.header.comm, COMM_LENGTH);
+		return 0;
+	}
+	own = socket_group(sk);
+	if (!known && own != origin.cgroup_id && watched_closes(own))
+		return 0;
+	origin.syscall = user.number;
+	origin.abi = user.abi;
+	a = begin_record(EVENT_TCP_CLOSE, &origin, sizeof(*record));
+	if (!a)
+		return 0;
+	record = (struct socket_record *)a->data;
+	read_addresses(record, sk);
+	record->net_ns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	if (known) {
+		record->peer_cgroup = known->record.peer_cgroup;
+		record->peer_pid = known->record.peer_pid;
+	}
+	a->finish = FINISH_KEEP_CONNECTION;
+	a->object = socket;
+	finish(ctx, a);
+	return 0;
+}
+
+static __always_inline void fill_end(struct socket_record *record, struct sock *sk, const struct group *group)
+{
+	struct tcp_sock *tp = (struct tcp_sock *)sk;
+	__u64 socket = (__u64)sk;
+	__u64 *since;
+
+	record->header.kind = EVENT_TCP_CLOSE;
+	record->header.flags &= RECORD_SET_UP;
+	record->header.timestamp = bpf_ktime_get_boot_ns();
+	record->header.target = group->target;
+	record->header.result = -BPF_CORE_READ(sk, sk_err);
+	read_addresses(record, sk);
+	record->net_ns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	record->bytes_in = BPF_CORE_READ(tp, bytes_received);
+	/* The kernel counts the end of the other side as one. */
+	if (record->bytes_in && BPF_CORE_READ(sk, __sk_common.skc_flags) & (1UL << SOCK_DONE_BIT))
+		record->bytes_in--;
+	record->bytes_out = BPF_CORE_READ(tp, bytes_sent) - BPF_CORE_READ(tp, bytes_retrans);
+	since = bpf_map_lookup_elem(&established, &socket);
+	if (since)
+		record->duration = record->header.timestamp - *since;
+	if (!name_server(record, sk))
+		name_client(record, sk);
+}
+
+static __always_inline void nobody(struct connection *draft, struct sock *sk, const struct group *group)
+{
+	__builtin_memset(draft, 0, sizeof(*draft));
+	draft->record.header.cgroup_id = socket_group(sk);
+	__builtin_memcpy(draft->record.header.invocation, group->invocation, INVOCATION_LENGTH);
+	draft->record.header.auid = NO_NUMBER;
+	draft->record.header.session = NO_NUMBER;
+	draft->record.header.syscall = NO_SYSCALL;
+}
+
+/* True if it was told of. */
+static __always_inline int on_connection_end(struct sock *sk)
+{
+	__u64 socket = (__u64)sk;
+	struct connection *known = bpf_map_lookup_elem(&connections, &socket), *draft;
+	struct group *group = watched_closes(known ? known->record.header.cgroup_id : socket_group(sk));
+	__u32 target;
+
+	if (!group) {
+		bpf_map_delete_elem(&connections, &socket);
+		return 0;
+	}
+	target = group->target;
+	draft = bpf_ringbuf_reserve(&ring, sizeof(*draft), 0);
+	/* Who forgets the note tells. The verifier wants just one look at whether there is a draft. */
+	if (!draft) {
+		if (known && bpf_map_delete_elem(&connections, &socket))
+			return 0;
+		count_lost_ring(target, EVENT_TCP_CLOSE);
+		return 1;
+	}
+	if (known)
+		bpf_probe_read_kernel(draft, sizeof(*draft), known);
+	else
+		nobody(draft, sk, group);
+	if (known && bpf_map_delete_elem(&connections, &socket)) {
+		bpf_ringbuf_discard(draft, 0);
+		return 0;
+	}
+	fill_end(&draft->record, sk, group);
+	send_draft(draft, target, EVENT_TCP_CLOSE);
+	return 1;
+}
+
+/* The socket changes its state. `again`: the second of the two programs, see traceleft.bpf.c. */
+static __always_inline int on_close_state(struct sock *sk, int before, int state, int again)
+{
+	__u64 socket = (__u64)sk, now;
+	__u32 one = 1;
+
+	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP_NUMBER)
+		return 0;
+	if (state == TCP_ESTABLISHED_STATE) {
+		now = bpf_ktime_get_boot_ns();
+		bpf_map_update_elem(&established, &socket, &now, again ? BPF_NOEXIST : BPF_ANY);
+	}
+	if (state != TCP_CLOSE_STATE)
+		return 0;
+	if (again && !bpf_map_delete_elem(&ended, &socket))
+		return 0;
+	if (!was_connected(before))
+		bpf_map_delete_elem(&connections, &socket);
+	else if (on_connection_end(sk) && !again)
+		bpf_map_update_elem(&ended, &socket, &one, BPF_ANY);
+	bpf_map_delete_elem(&established, &socket);
+	return 0;
+}
+
+/* The socket is freed. What is still known of it is a connection whose end was missed. */
+static __always_inline int on_socket_freed(struct sock *sk)
+{
+	__u64 socket = (__u64)sk;
+
+	if (bpf_map_lookup_elem(&connections, &socket))
+		on_connection_end(sk);
+	return 0;
+}
