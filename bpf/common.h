@@ -12,10 +12,10 @@
 #include "events.h"
 #include "kernel.h"
 #include "maps.h"
+#include "set_up.h"
 
 /* Kernel constants that no header of ours gives. */
 #define PF_IO_WORKER 0x00000010
-#define PF_FORKNOEXEC 0x00000040
 #define TS_COMPAT 0x0002
 #define X32_SYSCALL_BIT 0x40000000
 #define THREAD_SIZE_X86 (16 << 10)
@@ -148,23 +148,6 @@ static __always_inline struct user_call user_call(struct task_struct *task)
 	return call;
 }
 
-/*
- * systemd forks a child into the unit's group, which opens, mounts and sets ids before it executes the
- * unit's program. That is not the unit's doing. The child has not executed anything since the fork, is
- * process 1's own, and still runs process 1's executable: a daemon that forked and lost its parent runs
- * another one. What it executes is the unit's program, though: the first event of every unit.
- */
-static __always_inline int in_set_up(struct task_struct *task)
-{
-	struct task_struct *parent = BPF_CORE_READ(task, real_parent);
-
-	if (BPF_CORE_READ(parent, tgid) != 1)
-		return 0;
-	if (!(BPF_CORE_READ(task, flags) & PF_FORKNOEXEC))
-		return 0;
-	return BPF_CORE_READ(task, mm, exe_file, f_inode) == BPF_CORE_READ(parent, mm, exe_file, f_inode);
-}
-
 #define EVENT_BIT(kind) (1ULL << (kind))
 
 /*
@@ -179,7 +162,7 @@ static __always_inline __u64 watched_of(__u64 events, struct origin *origin)
 	if (!group || !(group->events & events))
 		return 0;
 	origin->flags = 0;
-	if (events != EVENT_BIT(EVENT_EXEC) && in_set_up(current_task())) {
+	if (events != EVENT_BIT(EVENT_EXEC) && set_up_of(bpf_get_current_task())) {
 		if (!group->set_up)
 			return 0;
 		origin->flags = RECORD_SET_UP;

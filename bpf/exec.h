@@ -4,8 +4,9 @@
  *
  * Success is told by finalize_exec(), which binary formats call when nothing can fail any more: the new
  * program's arguments are in place, the credentials are the new ones, and no return probe is needed. Failure
- * is told by the return of bprm_execve(), while the kernel's copy of the name is still there; what fails
- * earlier (no such address, arguments too long), or while that return was missed, by the system call's return.
+ * is told by the returns of alloc_bprm() and bprm_execve(), while the kernel's copy of the name is still there;
+ * what fails otherwise (no such address, arguments too long), or while such a return was missed, by the system
+ * call's return.
  */
 #pragma once
 
@@ -17,6 +18,7 @@
 
 struct exec_call {
 	struct origin origin;
+	__u64 name; /* the kernel's struct filename, where it is known before the program's file is */
 	__u64 bprm;
 	__u64 file; /* the first file: for a script the script. Its last reference goes at the return to user space */
 	__u32 told; /* the failure has been recorded */
@@ -99,9 +101,9 @@ static __always_inline void append_given_arguments(struct assembly *a, const str
 	header->string_length[STRING_ARGV] = a->end - begin;
 }
 
-static __always_inline int on_exec_begin(struct linux_binprm *bprm)
+static __always_inline struct exec_call *begin_exec(__u64 name)
 {
-	struct exec_call call = {};
+	struct exec_call call = { .name = name };
 	__u64 task = bpf_get_current_task();
 	struct user_call user;
 
@@ -110,9 +112,29 @@ static __always_inline int on_exec_begin(struct linux_binprm *bprm)
 	user = user_call(current_task());
 	call.origin.syscall = user.number;
 	call.origin.abi = user.abi;
-	call.bprm = (__u64)bprm;
-	if (bpf_map_update_elem(&exec_calls, &task, &call, BPF_ANY))
+	if (bpf_map_update_elem(&exec_calls, &task, &call, BPF_ANY)) {
 		count_lost_state(call.origin.target, EVENT_EXEC);
+		return 0;
+	}
+	return bpf_map_lookup_elem(&exec_calls, &task);
+}
+
+static __always_inline int on_exec_alloc(struct filename *name)
+{
+	begin_exec((__u64)name);
+	return 0;
+}
+
+static __always_inline int on_exec_begin(struct linux_binprm *bprm)
+{
+	__u64 task = bpf_get_current_task();
+	struct exec_call *call = bpf_map_lookup_elem(&exec_calls, &task);
+
+	/* One that is there and has come as far as this was left behind. */
+	if (!call || call->bprm)
+		call = begin_exec(0);
+	if (call)
+		call->bprm = (__u64)bprm;
 	return 0;
 }
 
@@ -122,6 +144,7 @@ static __always_inline int on_exec_check(struct linux_binprm *bprm)
 	__u64 task = bpf_get_current_task();
 	struct exec_call *call = bpf_map_lookup_elem(&exec_calls, &task);
 
+	check_set_up(bprm);
 	if (call && !call->file)
 		call->file = (__u64)BPF_CORE_READ(bprm, file);
 	return 0;
@@ -153,11 +176,21 @@ static __always_inline int on_exec_success(void *ctx, struct linux_binprm *bprm)
 {
 	__u64 task = bpf_get_current_task();
 	struct exec_call *call = bpf_map_lookup_elem(&exec_calls, &task);
+	int set_up = settle_set_up();
 	struct exec_record *record;
 	struct assembly *a;
 
 	if (!call)
 		return 0;
+	if (set_up) {
+		struct group *group = bpf_map_lookup_elem(&groups, &call->origin.cgroup_id);
+
+		if (!group || !group->set_up) {
+			bpf_map_delete_elem(&exec_calls, &task);
+			return 0;
+		}
+		call->origin.flags |= RECORD_SET_UP;
+	}
 	a = begin_record(EVENT_EXEC, &call->origin, sizeof(*record));
 	if (!a)
 		return 0;
@@ -170,28 +203,60 @@ static __always_inline int on_exec_success(void *ctx, struct linux_binprm *bprm)
 	return 0;
 }
 
-/* Return of bprm_execve(): its argument still has the name as the kernel took it. */
-static __always_inline int on_exec_failure(void *ctx, int result)
+/* Tells of a failure, with all that is known by now but the program and its name. */
+static __always_inline struct assembly *failed_exec(struct exec_call *call, int result)
 {
-	__u64 task = bpf_get_current_task();
-	struct exec_call *call = bpf_map_lookup_elem(&exec_calls, &task);
+	struct assembly *a = begin_record(EVENT_EXEC, &call->origin, sizeof(struct exec_record));
 	struct user_call user = user_call(current_task());
 	struct exec_record *record;
-	struct assembly *a;
 
-	if (!call || result >= 0)
-		return 0;
-	a = begin_record(EVENT_EXEC, &call->origin, sizeof(*record));
 	if (!a)
 		return 0;
 	record = (struct exec_record *)a->data;
 	record->header.result = result;
-	append_program(a, call);
 	if (is_execve(&user) || is_execveat(&user)) {
 		want_exec_base(a, &user);
 		append_given_arguments(a, &user, &record->argc);
 	}
 	call->told = 1;
+	return a;
+}
+
+/*
+ * Return of alloc_bprm(). Since v6.8 (commit 978ffcbf00d8) this is where the file is opened: if that fails, the
+ * kernel's copy of the name is still there.
+ */
+static __always_inline int on_exec_alloc_failure(void *ctx, long result)
+{
+	__u64 task = bpf_get_current_task();
+	struct exec_call *call = bpf_map_lookup_elem(&exec_calls, &task);
+	struct filename *name;
+	struct assembly *a;
+
+	if (!call || !call->name || result >= 0 || result < -4095)
+		return 0;
+	a = failed_exec(call, result);
+	if (!a)
+		return 0;
+	name = (struct filename *)call->name;
+	append_string(a, STRING_PATH_ARG, BPF_CORE_READ(name, name), 0);
+	finish(ctx, a);
+	return 0;
+}
+
+/* Return of bprm_execve(): its argument still has the name as the kernel took it. */
+static __always_inline int on_exec_failure(void *ctx, int result)
+{
+	__u64 task = bpf_get_current_task();
+	struct exec_call *call = bpf_map_lookup_elem(&exec_calls, &task);
+	struct assembly *a;
+
+	if (!call || !call->bprm || result >= 0)
+		return 0;
+	a = failed_exec(call, result);
+	if (!a)
+		return 0;
+	append_program(a, call);
 	finish(ctx, a);
 	return 0;
 }

@@ -158,6 +158,8 @@ static __always_inline int on_cgroup_mkdir(struct cgroup *cgroup, const char *pa
 	if (value) {
 		group.events = value->events;
 		group.target = value->target;
+		group.capture = value->capture;
+		group.set_up = value->set_up;
 	} else if (parent) {
 		group = *parent;
 	}

@@ -85,6 +85,10 @@ int probe_kernfs_xattr(struct pt_regs *ctx)
 	return on_kernfs_xattr(PARM(3, struct inode *), PARM(4, const char *), (const char *)ctx->r8);
 }
 
+/* What systemd does before a unit's program runs; on_exec_check() and on_exec_success() are a part of it */
+PROBE(probe_task_made, on_task_made(PARM(1, struct task_struct *)))
+PROBE(probe_task_gone, on_task_gone())
+
 /* open */
 PROBE(probe_filp_open,
       on_filp_open(ctx, PARM(1, int), PARM(2, struct filename *), PARM(3, const struct open_flags *)))
@@ -98,6 +102,8 @@ PROBE(probe_uring_complete, on_uring_complete(PARM(1, struct io_kiocb *), PARM(2
 PROBE(return_uring_open, on_uring_open_return(ctx, PT_REGS_RC(ctx)))
 
 /* exec */
+PROBE(probe_exec_alloc, on_exec_alloc(PARM(2, struct filename *)))
+PROBE(return_exec_alloc, on_exec_alloc_failure(ctx, PT_REGS_RC(ctx)))
 PROBE(probe_exec, on_exec_begin(PARM(1, struct linux_binprm *)))
 PROBE(probe_exec_check, on_exec_check(PARM(1, struct linux_binprm *)))
 PROBE(probe_exec_success, on_exec_success(ctx, PARM(1, struct linux_binprm *)))

@@ -13,6 +13,7 @@ use crate::journal::{BATCH, Journal, Sent};
 use crate::kernel::Rings;
 use crate::notice::Notice;
 use crate::render::{Attribution, render};
+use crate::skel::types;
 
 /// A batch is sent when it has this many bytes, however few its entries.
 const BATCH_BYTES: usize = 256 << 10;
@@ -189,8 +190,9 @@ impl Pump {
             policies.clear();
             let mut tested = false;
             let mut to = Attribution::default();
+            let set_up = decoded.header.flags & types::record_flags::RECORD_SET_UP.0 != 0;
             for watch in auditor.ledger.set(target).iter().filter_map(|id| auditor.watches().get(id)) {
-                if watch.events.contains(event) {
+                if watch.events.contains(event) && (watch.set_up || !set_up) {
                     to.unit_log |= watch.unit_log;
                     let policy = match &watch.origin {
                         Origin::Policy(name) => name,

@@ -86,11 +86,3 @@ def test_a_unit_in_two_policies_is_recorded_once_and_names_both():
     assert [r.event for r in found] == [b"exec", b"open", b"open"]
     assert found[0].policy == [b"test-one", b"test-two"]
     assert found[1].policy == b"test-two"
-
-
-def test_what_systemd_does_before_the_program_is_left_out():
-    unit = "test-setup.service"
-    since = cursor()
-    with policy("test-setup", [unit], ["@file", "@process"]):
-        run_service(unit, PROGRAMS / "nop", PrivateTmp="yes", ProtectSystem="strict", ProtectControlGroups="yes")
-        assert [(r.event, r.path) for r in records(unit, since=since)] == [(b"exec", os.fsencode(PROGRAMS / "nop"))]

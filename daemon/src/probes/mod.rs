@@ -62,6 +62,11 @@ impl Probe {
 /// What every event needs.
 const COMMON: &[Probe] = &[
     entry("probe_exit", &["do_exit"], &[]),
+    // Whether it is systemd that acts, before the unit's program runs.
+    entry("probe_task_gone", &["exit_files"], &[]),
+    entry("probe_exec_success", &["finalize_exec"], &[]),
+    entry("probe_exec_check", &["security_bprm_check"], &[]),
+    entry("probe_task_made", &["wake_up_new_task"], &[]),
     // systemd writes the invocation id here; without it the id is systemd's answer on the bus.
     optional(entry("probe_kernfs_xattr", &["kernfs_vfs_xattr_set"], &[])),
 ];

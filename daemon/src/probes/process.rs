@@ -11,7 +11,7 @@ pub const PROBES: &[Probe] = &[
     optional(exit("return_exec_call", &["__ia32_compat_sys_execve"], EXEC)),
     optional(exit("return_exec_call", &["__ia32_compat_sys_execveat"], EXEC)),
     exit("return_exec", &["bprm_execve"], EXEC),
-    entry("probe_exec_success", &["finalize_exec"], EXEC),
-    entry("probe_exec_check", &["security_bprm_check"], EXEC),
+    optional(exit("return_exec_alloc", &["alloc_bprm"], EXEC)),
     entry("probe_exec", &["bprm_execve"], EXEC),
+    optional(entry("probe_exec_alloc", &["alloc_bprm"], EXEC)),
 ];
