@@ -257,7 +257,7 @@ impl Auditor {
     /// before groups, so that no group can come in between.
     fn apply(&mut self) -> Result<(), Refusal> {
         let events = self.watches.values().fold(EventSet::default(), |all, w| all.union(w.events));
-        self.probes.want(&self.kernel, events).map_err(|e| Refusal::Kernel(e.to_string()))?;
+        self.probes.want(&mut self.kernel, events).map_err(|e| Refusal::Kernel(e.to_string()))?;
         let mut names = HashMap::new();
         let mut targets: Vec<TargetId> = Vec::new();
         for plan in plan::names(&self.watches) {

@@ -1,5 +1,6 @@
 //! The BPF object: loaded once, its maps and programs.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
@@ -12,7 +13,7 @@ use crate::config::Settings;
 use crate::event::EVENTS;
 use crate::names::TRACEFS_GROUP;
 use crate::ring::{Ring, SharedFlag};
-use crate::skel::{TraceleftSkel, TraceleftSkelBuilder, types};
+use crate::skel::{OpenTraceleftSkel, TraceleftSkel, TraceleftSkelBuilder, types};
 use crate::unit_name::Target;
 use crate::wire;
 
@@ -22,6 +23,9 @@ const GROUP_RING_SIZE: u32 = 256 << 10;
 const HIGH_WATER_PART: u32 = 8;
 /// Connections being made, at most; beyond them an attempt is recorded without its outcome.
 const CONNECTS: u32 = 4096;
+
+/// Programs that belong to no probe: they follow control groups, and end the others.
+const ALWAYS_LOADED: [&str; 3] = ["group_made", "group_released", "finish_record"];
 
 /// The kernel's counters of one target, by number of the event.
 pub type EventCounters = Vec<types::counters>;
@@ -80,9 +84,14 @@ pub struct Watched {
     pub set_up: bool,
 }
 
-/// The object in the kernel.
+/// The object in the kernel: its maps are made once, its programs loaded when they are first needed, since it is
+/// the verifier that takes most of the time.
 pub struct Kernel {
     skel: TraceleftSkel<'static>,
+    /// Further loads of the same object, each with programs of its own and the maps of the first.
+    more: Vec<TraceleftSkel<'static>>,
+    /// The programs that are loaded, and by which of `more`.
+    loaded: HashMap<&'static str, usize>,
     /// Keep the programs attached that follow control groups.
     group_links: Vec<Link>,
 }
@@ -98,9 +107,7 @@ impl Kernel {
     pub fn load(settings: &Settings) -> Result<(Self, Rings), Error> {
         // libbpf explains a refusal at the level of warnings; the journal has it with ours.
         libbpf_rs::set_print(Some((PrintLevel::Warn, |_, text| log::warn!("libbpf: {}", text.trim_end()))));
-        // Once in the life of the process, and for all of it.
-        let storage = Box::leak(Box::new(MaybeUninit::uninit()));
-        let mut open = TraceleftSkelBuilder::default().open(storage).trying("cannot read the BPF object")?;
+        let mut open = open_with(&ALWAYS_LOADED)?;
         let sizes = [
             (&mut open.maps.ring, settings.ring_size),
             (&mut open.maps.group_ring, GROUP_RING_SIZE),
@@ -133,9 +140,25 @@ impl Kernel {
             .finisher
             .update(&0u32.to_ne_bytes(), &finisher.to_ne_bytes(), MapFlags::ANY)
             .trying("cannot set the finishing program")?;
-        let mut kernel = Self { skel, group_links: Vec::new() };
+        let mut kernel = Self { skel, more: Vec::new(), loaded: HashMap::new(), group_links: Vec::new() };
         kernel.attach_groups()?;
         Ok((kernel, rings))
+    }
+
+    /// Loads those of these programs that have not been loaded yet.
+    pub fn load_programs(&mut self, programs: impl Iterator<Item = &'static str>) -> Result<(), Error> {
+        let missing: Vec<_> = programs.filter(|p| !self.loaded.contains_key(p)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let mut open = open_with(&missing)?;
+        // It is the same object, so its maps come in the same order.
+        for (mut map, first) in open.open_object_mut().maps_mut().zip(self.skel.object().maps()) {
+            map.reuse_fd(first.as_fd()).trying("cannot share the BPF maps")?;
+        }
+        self.more.push(open.load().trying("cannot load BPF programs")?);
+        self.loaded.extend(missing.into_iter().map(|p| (p, self.more.len() - 1)));
+        Ok(())
     }
 
     /// Descriptors of the two rings, to be polled.
@@ -146,7 +169,8 @@ impl Kernel {
     /// Attaches a program to a definition in tracefs.
     pub fn attach(&self, program: &str, definition: &str) -> Result<Link, Error> {
         let what = || format!("cannot attach the BPF program {program} to {TRACEFS_GROUP}/{definition}");
-        let found = self.skel.object().progs_mut().find(|p| p.name() == program);
+        let object = self.loaded.get(program).map(|i| self.more[*i].object());
+        let found = object.and_then(|o| o.progs_mut().find(|p| p.name() == program));
         let Some(found) = found else {
             return Err(Error { what: what(), source: io::Error::from(io::ErrorKind::NotFound).into() });
         };
@@ -266,6 +290,18 @@ impl Kernel {
         }
         sums
     }
+}
+
+/// The object as it is in the binary, to be loaded with these of its programs.
+fn open_with(programs: &[&str]) -> Result<OpenTraceleftSkel<'static>, Error> {
+    // A few times in the life of the process, and for the rest of it.
+    let storage = Box::leak(Box::new(MaybeUninit::uninit()));
+    let mut open = TraceleftSkelBuilder::default().open(storage).trying("cannot read the BPF object")?;
+    for mut program in open.open_object_mut().progs_mut() {
+        let wanted = programs.iter().any(|p| program.name() == *p);
+        program.set_autoload(wanted);
+    }
+    Ok(open)
 }
 
 /// The rings, and the flag that says that nobody looks at them.

@@ -130,7 +130,7 @@ struct Attached {
 pub enum Error {
     /// tracefs refused the definition.
     Define(Hook, std::io::Error),
-    /// The program could not be attached.
+    /// The program could not be loaded or attached.
     Attach(kernel::Error),
     /// tracefs could not be read or written.
     Tracefs(std::io::Error),
@@ -216,10 +216,14 @@ impl Probes {
 
     /// Attaches what these events need, and removes all else. Events that the kernel has no function for are
     /// left out, see [`lacking`](Self::lacking). On an error what was attached before still is.
-    pub fn want(&mut self, kernel: &Kernel, events: EventSet) -> Result<(), Error> {
+    pub fn want(&mut self, kernel: &mut Kernel, events: EventSet) -> Result<(), Error> {
         let able = |lacking: &HashMap<Event, String>| {
             events.iter().filter(|e| !lacking.contains_key(e)).collect::<EventSet>()
         };
+        let needed = able(&self.lacking);
+        let programs =
+            table().filter(|p| p.needed(needed) && !self.absent.contains(&Key::of(p))).map(|p| p.program);
+        kernel.load_programs(programs).map_err(Error::Attach)?;
         let mut made = Vec::new();
         for probe in table() {
             let key = Key::of(probe);
