@@ -1,0 +1,313 @@
+"""The same programs under auditd, in the same run: its record of a call and ours agree.
+
+Both are matched one to one: per process, in the order in which the calls ended. Where the kernel's audit differs by
+its nature, DIFFERENT says so, and nothing else is left out.
+"""
+
+import os
+import socket
+import struct
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import audit
+import pytest
+import test_changes
+import test_credentials
+import test_names
+from harness import PROGRAMS, cursor, make_directory, number, records, run, run_service, watching
+from test_kernel_change import MODULE, module_file
+
+# What each event's calls are called there.
+CALLS = {
+    "exec": {"execve", "execveat"},
+    "open": {"open", "openat", "openat2", "creat", "open_by_handle_at"},
+    "mkdir": {"mkdir", "mkdirat"},
+    "rmdir": {"rmdir", "unlinkat"},
+    "unlink": {"unlink", "unlinkat"},
+    "rename": {"rename", "renameat", "renameat2"},
+    "link": {"link", "linkat"},
+    "symlink": {"symlink", "symlinkat"},
+    "mknod": {"mknod", "mknodat"},
+    "truncate": {"truncate", "ftruncate", "truncate64", "ftruncate64"},
+    "chmod": {"chmod", "fchmod", "fchmodat", "fchmodat2"},
+    "chown": {"chown", "lchown", "fchown", "fchownat", "chown32", "lchown32", "fchown32"},
+    "setxattr": {"setxattr", "lsetxattr", "fsetxattr", "setxattrat"},
+    "tcp-connect": {"connect"},
+    "setuid": {f"{call}uid{bits}" for call in ("set", "setre", "setres", "setfs") for bits in ("", "32")},
+    "setgid": {f"{call}gid{bits}" for call in ("set", "setre", "setres", "setfs") for bits in ("", "32")},
+    "capset": {"capset"},
+    "bpf": {"bpf"},
+    "module-load": {"init_module", "finit_module"},
+}
+
+
+@contextmanager
+def in_directory(name):
+    yield [make_directory(name)]
+
+
+@contextmanager
+def with_nop(name):
+    yield [make_directory(name), PROGRAMS / "nop"]
+
+
+@contextmanager
+def in_deep_directory(name):
+    directory = make_directory(name)
+    test_names.make_deep_directory(directory)
+    yield [directory]
+
+
+@contextmanager
+def among_mounts(name):
+    directory = test_changes.prepare(name)
+    try:
+        yield [directory]
+    finally:
+        for part in ("ro", "bind", "over"):
+            run("umount", directory / part)
+
+
+@contextmanager
+def with_module(name):
+    directory = make_directory(name)
+    yield [directory, module_file(directory), MODULE]
+
+
+@contextmanager
+def listening(name):
+    yield ["--listen"]
+
+
+@contextmanager
+def alone(name):
+    yield []
+
+
+NAMES = test_names.EVENTS
+CHANGES = ("chmod", "chown", "truncate", "setxattr")
+CREDENTIALS = test_credentials.EVENTS
+KERNEL = ("bpf", "module-load")
+# Program, its events, what it is given, and what else it executes.
+RUNS = {
+    "opener": (("open",), in_directory, ()),
+    "opener32": (("open",), in_directory, ()),
+    "execer": (("exec",), with_nop, ("nop",)),
+    "namer": (NAMES, in_deep_directory, ()),
+    "namer32": (NAMES, in_deep_directory, ()),
+    "changer": (CHANGES, among_mounts, ()),
+    "changer32": (CHANGES, among_mounts, ()),
+    "connecter": (("tcp-connect",), listening, ()),
+    "credentials": (CREDENTIALS, alone, ()),
+    "credentials32": (CREDENTIALS, alone, ()),
+    "kernel-changer": (KERNEL, with_module, ()),
+    "kernel-changer32": (KERNEL, with_module, ()),
+}
+
+EINTR, EINPROGRESS = 4, 115
+UNSET = 2**32 - 1
+IDS_OF = {"setuid": ["uid", "euid", "suid", "fsuid"], "setgid": ["gid", "egid", "sgid", "fsgid"]}
+
+
+def is_restart(result):
+    """ERESTARTSYS to ERESTART_RESTARTBLOCK."""
+    return result is not None and -516 <= int(result) <= -512
+
+
+# Records that it has none of, by nature.
+ONLY_OURS = [
+    (lambda r: r.abi == b"io_uring", "no system call: it has records of another kind, and by its own rules alone"),
+    (lambda r: r.event == b"truncate" and r.syscall not in (b"truncate", b"ftruncate", b"truncate64", b"ftruncate64"),
+     "cut while it was opened: it knows no event but the system call"),
+]  # fmt: skip
+
+# Where they differ by nature: fields that are not compared, when, and why.
+DIFFERENT = [
+    ("result", lambda ours, theirs: getattr(ours, "async") == b"1" and theirs.number("exit") == -EINPROGRESS,
+     "we tell the result of the connection, it that of the call"),
+    ("result", lambda ours, theirs: is_restart(ours.result) and theirs.number("exit") == -EINTR,
+     "it has EINTR for all that may be restarted"),
+    ("ids", lambda ours, theirs: ours.event in (b"setuid", b"setgid"),
+     "it has the ids after the call where we have those before it; test_ids_afterwards compares them"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def auditd():
+    with audit.auditing():
+        yield
+
+
+@pytest.fixture(scope="module", params=RUNS)
+def witnessed(request):
+    """Our records of a program's run, and auditd's, pair by pair."""
+    name = request.param
+    events, prepare, executes = RUNS[name]
+    unit = f"test-auditd-{name}.service"
+    calls = set().union(*(CALLS[event] for event in events))
+    programs = [PROGRAMS / program for program in (name, *executes)]
+    since = cursor()
+    with prepare(f"auditd-{name}") as words, watching(unit, *events), audit.rules(programs, calls) as logged:
+        run_service(unit, PROGRAMS / name, *words)
+        ours = [record for record in records(unit, since=since) if not only_ours(record)]
+        theirs = [event for event in logged() if is_ours(event)]
+    return SimpleNamespace(name=name, records=ours, pairs=pair(ours, theirs))
+
+
+def only_ours(record):
+    return any(when(record) for when, _ in ONLY_OURS)
+
+
+def is_ours(event):
+    """A connect may be of another family than TCP's, or none that is a socket."""
+    return event.syscall != "connect" or family(event) in (socket.AF_INET, socket.AF_INET6)
+
+
+def family(event):
+    address = event.of_type("SOCKADDR")
+    return struct.unpack("=H", bytes.fromhex(address["saddr"])[:2])[0] if address else None
+
+
+def by_process(events, pid):
+    found = {}
+    for event in events:
+        found.setdefault(pid(event), []).append(event)
+    return found
+
+
+def pair(ours, theirs):
+    """Both sides by process, in their order; a side that has more leaves some alone."""
+    ours, theirs = by_process(ours, lambda r: r.number("TRACELEFT_PID")), by_process(theirs, lambda e: e.number("pid"))
+    return {pid: (ours.get(pid, []), theirs.get(pid, [])) for pid in sorted(ours.keys() | theirs.keys())}
+
+
+def all_pairs(witnessed):
+    return [(r, e) for ours, theirs in witnessed.pairs.values() for r, e in zip(ours, theirs)]
+
+
+def differs(what, ours, theirs):
+    return any(field == what and when(ours, theirs) for field, when, _ in DIFFERENT)
+
+
+def check(witnessed, what, ours, theirs):
+    """Holds what we say against what it says; all that is wrong in one error."""
+    wrong = [
+        f"{r.text('MESSAGE')[:150]}: {what} is {ours(r)!r}, auditd has {theirs(e)!r}"
+        for r, e in all_pairs(witnessed)
+        if not differs(what, r, e) and ours(r) != theirs(e)
+    ]
+    assert wrong == [], "\n".join(wrong)
+
+
+def test_one_to_one(witnessed):
+    wrong = []
+    for pid, (ours, theirs) in witnessed.pairs.items():
+        mine, its = [r.text("TRACELEFT_SYSCALL") for r in ours], [e.syscall for e in theirs]
+        if mine != its:
+            wrong.append(f"process {pid}: we have {mine}, auditd has {its}")
+    assert wrong == [], "\n".join(wrong)
+    assert all_pairs(witnessed)
+
+
+def test_result(witnessed):
+    # An id is no error, though it may look like one in 32 bits.
+    def theirs(event):
+        result = event.number("exit")
+        return result % 2**32 if event.syscall.startswith("setfs") else result
+
+    check(witnessed, "result", lambda r: int(r.result), theirs)
+
+
+def test_door(witnessed):
+    check(witnessed, "abi", lambda r: r.text("TRACELEFT_ABI"), lambda e: e.abi)
+
+
+def test_process(witnessed):
+    check(witnessed, "pid", lambda r: int(r.pid), lambda e: e.number("pid"))
+    check(witnessed, "ppid", lambda r: int(r.ppid), lambda e: e.number("ppid"))
+    check(witnessed, "comm", lambda r: r.comm, lambda e: e.bytes("comm"))
+    check(witnessed, "exe", lambda r: r.exe, lambda e: e.bytes("exe"))
+
+
+def test_ids(witnessed):
+    check(witnessed, "ids", lambda r: (int(r.uid), int(r.gid)), lambda e: (e.number("uid"), e.number("gid")))
+    unset = lambda n: None if n == UNSET else number(n)  # noqa: E731
+    check(witnessed, "auid", lambda r: r.auid, lambda e: unset(e.number("auid")))
+    check(witnessed, "session", lambda r: r.session, lambda e: unset(e.number("ses")))
+
+
+def test_ids_afterwards(witnessed):
+    for event, names in IDS_OF.items():
+        of_event = [(r, e) for r, e in all_pairs(witnessed) if r.event == event.encode() and int(r.result) >= 0]
+        for ours, theirs in of_event:
+            got = [getattr(ours, f"new_{name}") for name in names]
+            assert got == [theirs.call[name].encode() for name in names], ours.text("MESSAGE")
+
+
+def test_capabilities(witnessed):
+    sets = {"cap_pe": "cap_effective", "cap_pp": "cap_permitted", "cap_pi": "cap_inheritable"}
+    for ours, theirs in all_pairs(witnessed):
+        record = theirs.of_type("CAPSET")
+        assert (record is not None) == (ours.event == b"capset" and int(ours.result) == 0), ours.text("MESSAGE")
+        for its, mine in sets.items() if record else ():
+            assert getattr(ours, mine) == test_credentials.names_of(int(record[its], 16)), ours.text("MESSAGE")
+
+
+def test_module_name(witnessed):
+    for ours, theirs in all_pairs(witnessed):
+        record = theirs.of_type("KERN_MODULE")
+        if record:
+            assert ours.module == audit.value(record["name"]), ours.text("MESSAGE")
+
+
+def agrees(given, ours, theirs):
+    """Whether it names what we say that the program passed."""
+    named = theirs.names()
+    names = [path.name for path in named if path.kind != "PARENT"]
+    cwd = theirs.of_type("CWD")
+    if given in names:
+        return True
+    if given is None:
+        # By descriptor, or the name could not be read, or it was empty.
+        return set(names) <= {None, b""}
+    if any(names):
+        return False
+    # Of what failed before it was looked up, it has the directory in which it was to be, or nothing; the directory is
+    # the current one where the name has none.
+    parents = [path.name for path in named]
+    return int(ours.result) < 0 and all(p is None or given.startswith(p) or p == audit.value(cwd["cwd"]) for p in parents)
+
+
+def test_path_as_passed(witnessed):
+    wrong = [
+        f"{ours.text('MESSAGE')[:150]}: {given!r}, auditd has {theirs.names()}"
+        for ours, theirs in all_pairs(witnessed)
+        for given in (ours.path_arg, ours.new_path_arg)
+        if not (given is None and ours.path_arg) and not agrees(given, ours, theirs)
+    ]
+    assert wrong == [], "\n".join(wrong)
+
+
+def test_file(witnessed):
+    wrong = []
+    for ours, theirs in all_pairs(witnessed):
+        files = [path.file for path in theirs.names() if path.kind != "PARENT" and path.file]
+        if ours.inode and files and (ours.dev, int(ours.inode)) not in files:
+            wrong.append(f"{ours.text('MESSAGE')[:150]}: {ours.dev} {ours.inode}, auditd has {theirs.names()}")
+    assert wrong == [], "\n".join(wrong)
+
+
+def test_address(witnessed):
+    for ours, theirs in all_pairs(witnessed):
+        if ours.daddr:
+            assert (ours.text("TRACELEFT_DADDR"), int(ours.dport)) == address(theirs), ours.text("MESSAGE")
+
+
+def address(event):
+    """Where a connection is to go; 0.0.0.0 is this machine."""
+    data = bytes.fromhex(event.of_type("SOCKADDR")["saddr"])
+    port = struct.unpack("!H", data[2:4])[0]
+    if family(event) == socket.AF_INET:
+        return socket.inet_ntop(socket.AF_INET, data[4:8]), port
+    return socket.inet_ntop(socket.AF_INET6, data[8:24]).removeprefix("::ffff:"), port
