@@ -105,7 +105,7 @@ RUNS = {
     "kernel-changer32": (KERNEL, with_module, ()),
 }
 
-EINTR, EINPROGRESS = 4, 115
+EINTR, ENOSYS, EINPROGRESS = 4, 38, 115
 UNSET = 2**32 - 1
 IDS_OF = {"setuid": ["uid", "euid", "suid", "fsuid"], "setgid": ["gid", "egid", "sgid", "fsgid"]}
 
@@ -121,6 +121,12 @@ ONLY_OURS = [
     (lambda r: r.event == b"truncate" and r.syscall not in (b"truncate", b"ftruncate", b"truncate64", b"ftruncate64"),
      "cut while it was opened: it knows no event but the system call"),
 ]  # fmt: skip
+
+# What it has and we do not.
+ONLY_THEIRS = [
+    (lambda e: e.number("exit") == -ENOSYS, "the kernel has no such call"),
+    (lambda e: e.syscall == "connect" and family(e) not in (socket.AF_INET, socket.AF_INET6), "not of TCP"),
+]
 
 # Where they differ by nature: fields that are not compared, when, and why.
 DIFFERENT = [
@@ -151,7 +157,7 @@ def witnessed(request):
     with prepare(f"auditd-{name}") as words, watching(unit, *events), audit.rules(programs, calls) as logged:
         run_service(unit, PROGRAMS / name, *words)
         ours = [record for record in records(unit, since=since) if not only_ours(record)]
-        theirs = [event for event in logged() if is_ours(event)]
+        theirs = [event for event in logged() if not only_theirs(event)]
     return SimpleNamespace(name=name, records=ours, pairs=pair(ours, theirs))
 
 
@@ -159,9 +165,8 @@ def only_ours(record):
     return any(when(record) for when, _ in ONLY_OURS)
 
 
-def is_ours(event):
-    """A connect may be of another family than TCP's, or none that is a socket."""
-    return event.syscall != "connect" or family(event) in (socket.AF_INET, socket.AF_INET6)
+def only_theirs(event):
+    return any(when(event) for when, _ in ONLY_THEIRS)
 
 
 def family(event):
@@ -265,18 +270,18 @@ def agrees(given, ours, theirs):
     """Whether it names what we say that the program passed."""
     named = theirs.names()
     names = [path.name for path in named if path.kind != "PARENT"]
-    cwd = theirs.of_type("CWD")
     if given in names:
         return True
     if given is None:
-        # By descriptor, or the name could not be read, or it was empty.
-        return set(names) <= {None, b""}
-    if any(names):
-        return False
-    # Of what failed before it was looked up, it has the directory in which it was to be, or nothing; the directory is
-    # the current one where the name has none.
-    parents = [path.name for path in named]
-    return int(ours.result) < 0 and all(p is None or given.startswith(p) or p == audit.value(cwd["cwd"]) for p in parents)
+        # By descriptor, or the name could not be read, or it was empty. The other name of the call is another matter.
+        return set(names) <= {None, b"", ours.new_path_arg, ours.link_target}
+    # Of what was not looked up, or ends in slashes, it has no more than the directory that it is in; that is the
+    # current one where the name has none. Of what was not even looked for, it has nothing.
+    cwd = theirs.of_type("CWD")
+    parents = [path.name for path in named if path.kind == "PARENT"]
+    if not parents:
+        return int(ours.result) < 0
+    return any(p is None or given.startswith(p) or p == audit.value(cwd["cwd"]) for p in parents)
 
 
 def test_path_as_passed(witnessed):
