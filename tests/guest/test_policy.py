@@ -59,9 +59,9 @@ def test_check_without_files_reads_all_that_is_configured(files):
 
 
 def test_a_policy_is_a_watch_for_each_unit():
-    with policy("test-both", ["one.service", "two.slice", "three@.service"], ["@process", "open"]):
+    with policy("test-both", ["one.service", "two.slice", "three@.service"], ["@process"]):
         assert watches() == {
-            (unit, "test-both"): ["exec", "open"] for unit in ("one.service", "two.slice", "three@.service")
+            (unit, "test-both"): ["exec", "exit", "fork"] for unit in ("one.service", "two.slice", "three@.service")
         }
     assert watches() == {}
     assert definitions() == []
