@@ -42,33 +42,33 @@ struct {
 #define LARGE_DATA (KEPT_LARGE - __builtin_offsetof(struct assembly, data))
 
 /*
- * By what a call is kept: by its task. What may happen within another call, as a datagram that is sent by
- * write(), has a key of its own: no task lies at an odd address.
+ * Of a call that reads a file and writes another each side has a record, so the second has a key of its own,
+ * too. What outlives its task's call, as in io_uring, is kept by the address of its request.
  */
-static __always_inline __u64 call_key(enum event_kind kind)
+static __always_inline __u64 second_side(__u64 task)
 {
-	return bpf_get_current_task() | (kind == EVENT_UDP_SEND);
+	return task | 2;
 }
 
 /* The call under way in a task, as it was kept; to be read, and its fixed part to be written. */
-static __always_inline struct assembly *kept_call(__u64 task)
+static __always_inline struct assembly *kept_call(__u64 key)
 {
-	void *kept = bpf_map_lookup_elem(&small_calls, &task);
+	void *kept = bpf_map_lookup_elem(&small_calls, &key);
 
 	/* The record's fixed part, and what goes before it, is in both. */
-	return kept ? kept : bpf_map_lookup_elem(&large_calls, &task);
+	return kept ? kept : bpf_map_lookup_elem(&large_calls, &key);
 }
 
-static __always_inline void drop_call(__u64 task)
+static __always_inline void drop_call(__u64 key)
 {
-	if (bpf_map_delete_elem(&small_calls, &task))
-		bpf_map_delete_elem(&large_calls, &task);
+	if (bpf_map_delete_elem(&small_calls, &key))
+		bpf_map_delete_elem(&large_calls, &key);
 }
 
 /* Sends a kept record as it is. */
-static __always_inline void send_kept(__u64 task, __s32 result, __u32 flags)
+static __always_inline void send_kept(__u64 key, __s32 result, __u32 flags)
 {
-	struct assembly *a = bpf_map_lookup_elem(&small_calls, &task);
+	struct assembly *a = bpf_map_lookup_elem(&small_calls, &key);
 	struct record_header *header;
 
 	if (a) {
@@ -76,38 +76,38 @@ static __always_inline void send_kept(__u64 task, __s32 result, __u32 flags)
 		header->result = result;
 		header->flags |= flags;
 		send_record(header, &a->end, SMALL_DATA);
-		bpf_map_delete_elem(&small_calls, &task);
+		bpf_map_delete_elem(&small_calls, &key);
 		return;
 	}
-	a = bpf_map_lookup_elem(&large_calls, &task);
+	a = bpf_map_lookup_elem(&large_calls, &key);
 	if (!a)
 		return;
 	header = (struct record_header *)a->data;
 	header->result = result;
 	header->flags |= flags;
 	send_record(header, &a->end, LARGE_DATA);
-	bpf_map_delete_elem(&large_calls, &task);
+	bpf_map_delete_elem(&large_calls, &key);
 }
 
 /* A call that was left behind: its return was missed. */
-static __always_inline void settle_call(__u64 task)
+static __always_inline void settle_call(__u64 key)
 {
-	send_kept(task, 0, RECORD_RESULT_MISSED);
+	send_kept(key, 0, RECORD_RESULT_MISSED);
 }
 
 /* The last step of a program that does not look up paths: keeps the record until the next one. */
 static __always_inline void keep_call(struct assembly *a)
 {
 	struct record_header *header = (struct record_header *)a->data;
-	__u64 task = call_key(header->kind);
+	__u64 key = a->key;
 
 	if (a->end <= SMALL_DATA) {
-		if (!bpf_map_update_elem(&small_calls, &task, a, BPF_ANY))
+		if (!bpf_map_update_elem(&small_calls, &key, a, BPF_ANY))
 			return;
 	} else {
 		/* It may have been small until now. */
-		bpf_map_delete_elem(&small_calls, &task);
-		if (a->end <= LARGE_DATA && !bpf_map_update_elem(&large_calls, &task, a, BPF_ANY))
+		bpf_map_delete_elem(&small_calls, &key);
+		if (a->end <= LARGE_DATA && !bpf_map_update_elem(&large_calls, &key, a, BPF_ANY))
 			return;
 	}
 	/* No room to wait for its end: what is known by now is recorded. */
@@ -140,10 +140,30 @@ static __always_inline struct assembly *begin_call(enum event_kind kind, __u32 s
 	return begin_watched(kind, &origin, size, user);
 }
 
-/* The call of this kind under way in the current task, copied to where it can be added to; 0 if there is none. */
-static __always_inline struct assembly *resume_call(enum event_kind kind)
+/*
+ * Begins the record of a call that is to be kept by another key. What was left there is settled by the caller,
+ * if it is watched.
+ */
+static __always_inline struct assembly *begin_kept(__u64 key, enum event_kind kind, __u32 size,
+						   struct user_call *user)
 {
-	__u64 task = call_key(kind);
+	struct origin origin = {};
+	struct assembly *a;
+
+	if (!watched(kind, &origin))
+		return 0;
+	*user = user_call(current_task());
+	origin.syscall = user->number;
+	origin.abi = user->abi;
+	a = begin_record(kind, &origin, size);
+	if (a)
+		a->key = key;
+	return a;
+}
+
+/* The call of this kind that is kept by a key, copied to where it can be added to; 0 if there is none. */
+static __always_inline struct assembly *resume_kept(__u64 key, enum event_kind kind)
+{
 	__u32 zero = 0;
 	struct assembly *a = bpf_map_lookup_elem(&assemblies, &zero);
 	struct record_header *header;
@@ -151,11 +171,11 @@ static __always_inline struct assembly *resume_call(enum event_kind kind)
 
 	if (!a)
 		return 0;
-	kept = bpf_map_lookup_elem(&small_calls, &task);
+	kept = bpf_map_lookup_elem(&small_calls, &key);
 	if (kept) {
 		bpf_probe_read_kernel(a, KEPT_SMALL, kept);
 	} else {
-		kept = bpf_map_lookup_elem(&large_calls, &task);
+		kept = bpf_map_lookup_elem(&large_calls, &key);
 		if (!kept)
 			return 0;
 		bpf_probe_read_kernel(a, KEPT_LARGE, kept);
@@ -167,6 +187,12 @@ static __always_inline struct assembly *resume_call(enum event_kind kind)
 	if (!header->string_offset[STRING_EXE])
 		want_exe(a);
 	return a;
+}
+
+/* The call of this kind under way in the current task. */
+static __always_inline struct assembly *resume_call(enum event_kind kind)
+{
+	return resume_kept(call_key(kind), kind);
 }
 
 /* Looks up the paths wanted, then keeps the record. The last thing that a program does. */
@@ -192,7 +218,7 @@ static __always_inline void end_resumed(void *ctx, struct assembly *a, __s32 res
 {
 	struct record_header *header = (struct record_header *)a->data;
 
-	drop_call(call_key(header->kind));
+	drop_call(a->key);
 	header->result = result;
 	if (header->string_offset[STRING_PATH_ARG] && has_no_path(a, STRING_PATH))
 		want_base(a, STRING_BASE, a->dfd);
@@ -202,11 +228,10 @@ static __always_inline void end_resumed(void *ctx, struct assembly *a, __s32 res
 	finish(ctx, a);
 }
 
-/* The return of a call of this kind, if one is under way in the current task. */
-static __always_inline int end_call(void *ctx, enum event_kind kind, __s32 result)
+/* The end of a call of this kind, if one is kept by that key. */
+static __always_inline int end_kept(void *ctx, __u64 key, enum event_kind kind, __s32 result)
 {
-	__u64 task = call_key(kind);
-	struct assembly *a = kept_call(task);
+	struct assembly *a = kept_call(key);
 	struct record_header *header;
 
 	if (!a)
@@ -215,11 +240,17 @@ static __always_inline int end_call(void *ctx, enum event_kind kind, __s32 resul
 	if (header->kind != kind)
 		return 0;
 	if (header->string_offset[STRING_EXE]) {
-		send_kept(task, result, 0);
+		send_kept(key, result, 0);
 		return 0;
 	}
-	a = resume_call(kind);
+	a = resume_kept(key, kind);
 	if (a)
 		end_resumed(ctx, a, result);
 	return 0;
+}
+
+/* The return of a call of this kind, if one is under way in the current task. */
+static __always_inline int end_call(void *ctx, enum event_kind kind, __s32 result)
+{
+	return end_kept(ctx, call_key(kind), kind, result);
 }

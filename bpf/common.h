@@ -48,6 +48,7 @@ struct assembly {
 	__u64 object; /* socket of a connection; whatever a call must remember until its end */
 	__u64 lookup; /* where a look-up under way leaves the path that it finds */
 	__u64 events; /* of a connection: those of its events that are watched */
+	__u64 key;    /* by what a call is kept */
 	__s32 dfd;    /* from where PATH_ARG and NEW_PATH_ARG were to be resolved */
 	__s32 new_dfd;
 	struct path_wanted paths[PATH_SLOTS];
@@ -197,6 +198,15 @@ static __always_inline void want_exe(struct assembly *a)
 }
 
 /*
+ * By what a call is kept: by its task. What may happen within another call, as a datagram that is sent by
+ * write(), has a key of its own: no task lies at an odd address.
+ */
+static __always_inline __u64 call_key(enum event_kind kind)
+{
+	return bpf_get_current_task() | (kind == EVENT_UDP_SEND);
+}
+
+/*
  * Begins a record with everything about the calling process. `size` is that of the record's fixed part, which
  * is zeroed.
  */
@@ -217,6 +227,7 @@ static __always_inline struct assembly *begin_record(enum event_kind kind, const
 	__builtin_memset(a->data, 0, size);
 	a->end = size;
 	a->finish = FINISH_SUBMIT;
+	a->key = call_key(kind);
 	header->kind = kind;
 	header->flags = origin->flags;
 	header->timestamp = origin->timestamp;

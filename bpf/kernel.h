@@ -62,9 +62,14 @@ struct path {
 	struct dentry *dentry;
 };
 
+struct file_operations {
+	void *flush;
+};
+
 struct file {
 	struct path f_path;
 	struct inode *f_inode;
+	const struct file_operations *f_op;
 	unsigned int f_flags;
 	void *private_data;
 };
@@ -174,11 +179,16 @@ struct linux_binprm {
 	const char *fdpath;
 };
 
+/* The descriptor is where the result is later. */
 struct io_cqe {
 	__s32 res;
+	int fd;
 };
 
 struct io_kiocb {
+	struct file *file;
+	__u8 opcode;
+	unsigned int flags;
 	struct io_cqe cqe;
 };
 
@@ -191,9 +201,19 @@ struct open_how {
 	__u64 flags;
 };
 
-/* What io_uring keeps of an open, at the beginning of its request. */
+/* What io_uring keeps of an open, a close, a read or a write, at the beginning of its request. */
 struct io_open {
 	struct open_how how;
+};
+
+struct io_close {
+	int fd;
+	__u32 file_slot;
+};
+
+struct io_rw {
+	__u64 addr;
+	__u32 len;
 };
 
 struct in6_addr {

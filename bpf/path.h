@@ -98,6 +98,29 @@ static __always_inline int is_anonymous(struct vfsmount *vfsmount)
 	return ns < 0 && ns >= -4095;
 }
 
+/* The kernel's names of what has none: the inode's number, which is in the record, belongs behind it. */
+static __always_inline __u32 name_anonymous(struct walk *walk, struct dentry *dentry)
+{
+	__u32 type = BPF_CORE_READ(dentry, d_inode, i_mode) & 0170000;
+	__u32 start, length;
+
+	if (type == 0010000) {
+		__builtin_memcpy(walk->text + STRING_MAX - 5, "pipe:", 5);
+		return STRING_MAX - 5;
+	}
+	if (type == 0140000) {
+		__builtin_memcpy(walk->text + STRING_MAX - 7, "socket:", 7);
+		return STRING_MAX - 7;
+	}
+	/* Memory and the files of event descriptors and the like have a name that is in no directory. */
+	length = BPF_CORE_READ(dentry, d_name.len) & NAME_LONGEST;
+	start = STRING_MAX - 1 - length;
+	if (bpf_probe_read_kernel(walk->text + start + 1, length, BPF_CORE_READ(dentry, d_name.name)))
+		start = STRING_MAX - 1;
+	walk->text[start] = '/';
+	return start;
+}
+
 /* A name that has no file yet is none that was deleted. */
 static __always_inline int is_deleted(struct dentry *dentry)
 {
@@ -128,7 +151,9 @@ static __always_inline void append_wanted_path(struct assembly *a, enum string_s
 		state = (state & ~STRING_UNREACHABLE) | STRING_ANONYMOUS;
 	else if (is_deleted(dentry))
 		state |= STRING_DELETED;
-	if (start >= STRING_MAX) {
+	if (start >= STRING_MAX && state & STRING_ANONYMOUS) {
+		start = name_anonymous(walk, dentry);
+	} else if (start >= STRING_MAX) {
 		/* Nothing but the root. */
 		start = STRING_MAX - 1;
 		walk->text[start] = '/';

@@ -7,12 +7,14 @@
 #include "accept.h"
 #include "attributes.h"
 #include "call.h"
+#include "close.h"
 #include "common.h"
 #include "connect.h"
 #include "credentials.h"
 #include "entries.h"
 #include "exec.h"
 #include "group.h"
+#include "io.h"
 #include "kernel_change.h"
 #include "mounts.h"
 #include "open.h"
@@ -20,6 +22,7 @@
 #include "truncate.h"
 #include "udp.h"
 #include "unix.h"
+#include "uring.h"
 #include "xattr.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -112,7 +115,54 @@ PROBE(return_exec_call, on_exec_return(ctx, PT_REGS_RC(ctx)))
 
 /* fork, exit */
 
-/* close, read, write */
+/* close */
+PROBE(probe_close, on_close(PARM(1, unsigned int)))
+PROBE(return_close, on_close_return(ctx, PT_REGS_RC(ctx)))
+PROBE(probe_flush, on_flush(ctx, PARM(1, struct file *)))
+PROBE(return_flush, on_flush_return(ctx, PT_REGS_RC(ctx)))
+PROBE(probe_close_range, on_close_range())
+PROBE(return_close_range, on_close_range_return(ctx, PT_REGS_RC(ctx)))
+PROBE(probe_pick, on_pick(PARM(2, unsigned int)))
+PROBE(probe_uring_close, on_uring_close(PARM(1, struct io_kiocb *)))
+PROBE(return_uring_close, on_uring_close_return(ctx, PT_REGS_RC(ctx)))
+
+/* read */
+PROBE(probe_read, on_io(EVENT_READ, PARM(1, int), PARM(3, __u64)))
+PROBE(probe_pread_inlined, on_inlined(EVENT_READ, 0))
+PROBE(probe_pread, on_outlined(EVENT_READ, INLINED_PREAD64, 0))
+PROBE(probe_preadv_inlined, on_inlined(EVENT_READ, 1))
+PROBE(probe_preadv, on_outlined(EVENT_READ, INLINED_PREADV, 1))
+PROBE(probe_readv, on_io(EVENT_READ, PARM(1, int), SIZE_UNKNOWN))
+PROBE(return_read, on_io_return(ctx, EVENT_READ, 0, PT_REGS_RC(ctx)))
+PROBE(return_readv, on_io_return(ctx, EVENT_READ, 1, PT_REGS_RC(ctx)))
+PROBE(probe_sendfile_in, on_side(EVENT_READ, 1, 3))
+PROBE(probe_splice_in, on_side(EVENT_READ, 0, 4))
+PROBE(probe_file_in, on_side_file(ctx, EVENT_READ, PARM(1, struct file *)))
+PROBE(return_in, on_side_return(ctx, EVENT_READ, PT_REGS_RC(ctx)))
+PROBE(probe_uring_read, on_uring_io(ctx, EVENT_READ, PARM(1, struct io_kiocb *)))
+PROBE(return_uring_read, on_uring_io_return(ctx, EVENT_READ, PT_REGS_RC(ctx)))
+PROBE(return_uring_multishot, on_uring_multishot_return(ctx, PT_REGS_RC(ctx)))
+
+/* write */
+PROBE(probe_write, on_io(EVENT_WRITE, PARM(1, int), PARM(3, __u64)))
+PROBE(probe_pwrite_inlined, on_inlined(EVENT_WRITE, 0))
+PROBE(probe_pwrite, on_outlined(EVENT_WRITE, INLINED_PWRITE64, 0))
+PROBE(probe_pwritev_inlined, on_inlined(EVENT_WRITE, 1))
+PROBE(probe_pwritev, on_outlined(EVENT_WRITE, INLINED_PWRITEV, 1))
+PROBE(probe_writev, on_io(EVENT_WRITE, PARM(1, int), SIZE_UNKNOWN))
+PROBE(return_write, on_io_return(ctx, EVENT_WRITE, 0, PT_REGS_RC(ctx)))
+PROBE(return_writev, on_io_return(ctx, EVENT_WRITE, 1, PT_REGS_RC(ctx)))
+PROBE(probe_sendfile_out, on_side(EVENT_WRITE, 0, 3))
+PROBE(probe_splice_out, on_side(EVENT_WRITE, 2, 4))
+PROBE(probe_file_out, on_side_file(ctx, EVENT_WRITE, PARM(3, struct file *)))
+PROBE(return_out, on_side_return(ctx, EVENT_WRITE, PT_REGS_RC(ctx)))
+PROBE(probe_uring_write, on_uring_io(ctx, EVENT_WRITE, PARM(1, struct io_kiocb *)))
+PROBE(return_uring_write, on_uring_io_return(ctx, EVENT_WRITE, PT_REGS_RC(ctx)))
+
+/* Both */
+PROBE(probe_verify_area, on_verify_area(ctx, PARM(1, int), PARM(2, struct file *), PARM(4, __u64)))
+PROBE(probe_uring_rw_complete, on_uring_rw_complete(PARM(1, __u64), PARM(2, __s32)))
+PROBE(probe_uring_post, on_uring_post(ctx, PARM(1, struct io_kiocb *), PARM(2, __s32)))
 
 /* Names in directories */
 PROBE(probe_mkdir, on_entry(EVENT_MKDIR, PARM(1, int), PARM(2, const void *), PARM(3, __u32), 0))
@@ -319,6 +369,7 @@ int probe_exit(struct pt_regs *ctx)
 	settle_connect(task);
 	settle_accept(task);
 	settle_call(task);
+	settle_call(second_side(task));
 	settle_call(call_key(EVENT_UDP_SEND));
 	return 0;
 }

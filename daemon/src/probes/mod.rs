@@ -93,7 +93,7 @@ fn table() -> impl DoubleEndedIterator<Item = &'static Probe> {
 fn part(functions: &[&str]) -> String {
     let names = functions.join(" or ");
     let what = match functions[0] {
-        f if f.starts_with("io_") => "what io_uring does, if it can do this here",
+        f if f.starts_with("io_") || f.starts_with("__io_") => "what io_uring does, if it can do this here",
         f if f.starts_with("__ia32") => "some failures of 32-bit programs",
         f if f.starts_with("__x64") => "some failures",
         _ => "a part",

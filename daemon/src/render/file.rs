@@ -70,11 +70,6 @@ pub(super) fn add(file: &types::file_record, record: &Record<'_>, result: Outcom
         Event::Truncate | Event::Chmod | Event::Chown | Event::Setxattr => {
             attributes::add(file, record, shown, result, out);
         }
-        Event::Read | Event::Write => {
-            out.text(name::TRACELEFT_REQUESTED, size);
-            add_string(name::TRACELEFT_DATA, record.strings.data, out);
-            message(record, format_args!("{} {shown}, {size} bytes", record.event), result, out);
-        }
         Event::ModuleLoad => {
             add_string(name::TRACELEFT_MODULE, record.strings.name, out);
             let parameters = record.strings.argv.filter(|argv| !argv.bytes.is_empty());

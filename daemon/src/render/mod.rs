@@ -4,6 +4,7 @@ mod attributes;
 mod entry;
 mod exec;
 mod file;
+mod io;
 mod mounts;
 mod network;
 mod privilege;
@@ -54,6 +55,9 @@ pub fn render(record: &Record<'_>, to: &Attribution<'_>, seq: u64, out: &mut Ent
         Body::Exec(exec) => exec::add(exec, record, result, out),
         Body::File(file) if [Event::Mount, Event::Umount].contains(&record.event) => {
             mounts::add(file, record, result, out);
+        }
+        Body::File(file) if [Event::Close, Event::Read, Event::Write].contains(&record.event) => {
+            io::add(file, record, result, out);
         }
         Body::File(file) => file::add(file, record, result, out),
         Body::Process(process) => process::add(process, record, result, to, out),
@@ -398,7 +402,7 @@ mod tests {
             _ => wire::bytes(&types::file_record {
                 header,
                 file,
-                size: small(case, "size").into(),
+                size: u64::from_ne_bytes(number(case, "size").to_ne_bytes()),
                 fd: i32::try_from(number(case, "fd")).unwrap(),
                 mode: small(case, "mode"),
                 flags: small(case, "flags"),
