@@ -159,9 +159,10 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl Error {
-    /// The kernel has no such function, or none that can be probed; it says `ENOENT` up to 6.1, then `EINVAL`.
+    /// The kernel has no such function, or none that can be probed; it says `ENOENT` up to 6.1, then `EINVAL`, and
+    /// `EADDRNOTAVAIL` where something else has the name, data included: by address we could not, they are hidden.
     fn is_no_such_function(&self) -> bool {
-        let absent = [Errno::ENOENT, Errno::EINVAL].map(|e| Some(e as i32));
+        let absent = [Errno::ENOENT, Errno::EINVAL, Errno::EADDRNOTAVAIL].map(|e| Some(e as i32));
         matches!(self, Self::Define(_, error) if absent.contains(&error.raw_os_error()))
     }
 }

@@ -59,8 +59,9 @@ pub const PROBES: &[Probe] = &[
     exit("return_unix_connect", &["unix_stream_connect"], UNIX_CONNECT),
     exit("return_unix_connect", &["unix_dgram_connect"], UNIX_CONNECT),
     exit("return_unix_connect", &["__sys_connect"], UNIX_CONNECT),
-    exit("return_kern_path", &["kern_path"], UNIX_CONNECT),
-    entry("probe_kern_path", &["kern_path"], UNIX_CONNECT),
+    // Without it the path is that which the socket itself knows.
+    optional(exit("return_kern_path", &["kern_path"], UNIX_CONNECT)),
+    optional(entry("probe_kern_path", &["kern_path"], UNIX_CONNECT)),
     entry("probe_unix_peer", &["security_unix_stream_connect"], UNIX_CONNECT),
     entry("probe_unix_connect", &["unix_stream_connect"], UNIX_CONNECT),
     entry("probe_unix_datagram", &["unix_dgram_connect"], UNIX_CONNECT),
