@@ -65,8 +65,11 @@ static __always_inline void drop_call(__u64 key)
 		bpf_map_delete_elem(&large_calls, &key);
 }
 
-/* Sends a kept record as it is. */
-static __always_inline void send_kept(__u64 key, __s32 result, __u32 flags)
+/*
+ * Sends a kept record as it is. A global function with scalar arguments, so that the verifier looks at it once
+ * for a program, of which nearly every one has it.
+ */
+__noinline int send_kept(__u64 key, __s32 result, __u32 flags)
 {
 	struct assembly *a = bpf_map_lookup_elem(&small_calls, &key);
 	struct record_header *header;
@@ -77,16 +80,17 @@ static __always_inline void send_kept(__u64 key, __s32 result, __u32 flags)
 		header->flags |= flags;
 		send_record(header, &a->end, SMALL_DATA);
 		bpf_map_delete_elem(&small_calls, &key);
-		return;
+		return 0;
 	}
 	a = bpf_map_lookup_elem(&large_calls, &key);
 	if (!a)
-		return;
+		return 0;
 	header = (struct record_header *)a->data;
 	header->result = result;
 	header->flags |= flags;
 	send_record(header, &a->end, LARGE_DATA);
 	bpf_map_delete_elem(&large_calls, &key);
+	return 0;
 }
 
 /* A call that was left behind: its return was missed. */

@@ -186,15 +186,28 @@ struct file_record {
 	__u32 reserved;
 };
 
+/* What a process_record has. */
+enum process_facts {
+	PROCESS_FLAGS = 1 << 0,
+	PROCESS_OTHER_PID = 1 << 1,
+	PROCESS_OTHER_TID = 1 << 2,
+	PROCESS_OTHER_FOUND =
+		1 << 3, /* the other process is there; else its ids are those that were passed */
+	PROCESS_FD = 1 << 4,
+	PROCESS_CORE_DUMPED = 1 << 5,
+};
+
 /* fork, exit, kill, ptrace */
 struct process_record {
 	struct record_header header;
 	__u64 flags;	    /* fork: CLONE_* */
 	__u64 other_cgroup; /* control group of the other process; 0 if there is none */
+	__u32 facts;	    /* enum process_facts */
 	__u32 other_pid;    /* fork: child; kill, ptrace: whom it is done to */
 	__u32 other_tid;
+	__s32 fd;      /* kill: that names the process */
 	__u32 status;  /* exit: what was passed to exit() */
-	__u32 signal;  /* exit: that ended it; kill: that was sent */
+	__u32 signal;  /* exit: that ended it; kill: that was sent; fork: that tells of the child's end */
 	__u32 request; /* ptrace: PTRACE_* */
 	__u32 reserved;
 	__u8 other_comm[COMM_LENGTH];

@@ -149,11 +149,41 @@ struct fs_context {
 	const char *source;
 };
 
+struct upid {
+	int nr;
+};
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[1];
+};
+
+struct signal_struct {
+	unsigned int flags;
+	int group_exit_code;
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+};
+
+struct kernel_clone_args {
+	__u64 flags;
+	int exit_signal;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	void *stack;
 	unsigned int flags;
+	int exit_code;
+	int pid;
 	int tgid;
+	struct task_struct *group_leader;
+	struct pid *thread_pid;
+	struct signal_struct *signal;
+	struct css_set *cgroups;
+	char comm[16];
 	struct task_struct *real_parent;
 	struct mm_struct *mm;
 	struct fs_struct *fs;
@@ -161,7 +191,6 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 	const struct cred *cred;
 	struct nameidata *nameidata;
-	struct css_set *cgroups;
 	kuid_t loginuid;
 	unsigned int sessionid;
 };
@@ -252,14 +281,6 @@ struct sock_cgroup_data___5_14 {
 	__u64 val;
 };
 
-struct upid {
-	int nr;
-};
-
-struct pid {
-	struct upid numbers[1];
-};
-
 struct sock {
 	struct sock_common __sk_common;
 	int sk_err;
@@ -312,10 +333,6 @@ struct kernfs_node {
 struct cgroup_subsys_state {
 	struct cgroup *cgroup;
 	struct cgroup_subsys_state *parent;
-};
-
-struct css_set {
-	struct cgroup *dfl_cgrp;
 };
 
 struct cgroup_root {

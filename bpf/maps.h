@@ -64,6 +64,7 @@ struct record_types {
 	enum string_slot slot;
 	enum string_state state;
 	enum record_flags flags;
+	enum process_facts facts;
 	enum targets targets;
 	enum group_change change;
 };

@@ -24,6 +24,9 @@
 #include "unix.h"
 #include "uring.h"
 #include "xattr.h"
+#include "process.h"
+#include "ptrace.h"
+#include "signal.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -114,6 +117,11 @@ PROBE(return_exec, on_exec_failure(ctx, PT_REGS_RC(ctx)))
 PROBE(return_exec_call, on_exec_return(ctx, PT_REGS_RC(ctx)))
 
 /* fork, exit */
+PROBE(probe_fork, on_fork(PARM(1, struct kernel_clone_args *)))
+PROBE(probe_new_task, on_new_task(ctx, PARM(1, struct task_struct *)))
+PROBE(return_fork, on_fork_return(ctx, PT_REGS_RC(ctx)))
+PROBE(return_clone3, on_clone3_return(ctx, PT_REGS_RC(ctx)))
+PROBE(probe_thread_end, on_thread_end(ctx, PARM(1, long), PARM(2, int)))
 
 /* close */
 PROBE(probe_close, on_close(PARM(1, unsigned int)))
@@ -319,6 +327,15 @@ PROBE(probe_unix_peer, on_unix_stream_peer(ctx, PARM(1, struct sock *), PARM(2, 
 PROBE(return_unix_connect, on_unix_connect_return(ctx, PT_REGS_RC(ctx)))
 
 /* Other events of the network */
+
+/* kill, ptrace */
+PROBE(probe_signal_call, on_signal_call())
+PROBE(probe_signal_target, on_signal_target(PARM(2, struct task_struct *)))
+PROBE(return_signal_answer, on_signal_answer(PT_REGS_RC(ctx)))
+PROBE(return_signal_call, on_signal_return(ctx, PT_REGS_RC(ctx)))
+PROBE(probe_ptrace, on_ptrace())
+PROBE(return_task_by_pid, on_ptrace_target(PT_REGS_RC(ctx)))
+PROBE(return_ptrace, end_call(ctx, EVENT_PTRACE, PT_REGS_RC(ctx)))
 
 /* Privileges */
 

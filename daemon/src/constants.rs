@@ -2,6 +2,7 @@
 
 mod entries;
 mod privilege;
+pub mod process;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -112,6 +113,9 @@ pub fn syscall_name(door: u32, number: u32) -> Option<Cow<'static, str>> {
         (abi::ABI_X32, 545) => Some("execveat"),
         (abi::ABI_X32, 518) => Some("sendmsg"),
         (abi::ABI_X32, 538) => Some("sendmmsg"),
+        (abi::ABI_X32, 521) => Some("ptrace"),
+        (abi::ABI_X32, 524) => Some("rt_sigqueueinfo"),
+        (abi::ABI_X32, 536) => Some("rt_tgsigqueueinfo"),
         _ => x86_64::Sysno::new(index).map(|s| s.name()),
     };
     Some(name.map_or_else(|| number.to_string().into(), Cow::Borrowed))

@@ -68,7 +68,7 @@ pub enum Event {
     Setgid,
     /// Capabilities of a process were changed.
     Capset,
-    /// A process was attached to by ptrace.
+    /// Something was asked of another process by ptrace.
     Ptrace,
     /// A signal was sent.
     Kill,

@@ -129,6 +129,10 @@ pub mod name {
         TRACELEFT_EXIT_STATUS,
         /// Signal, by name.
         TRACELEFT_SIGNAL,
+        /// Signal, as a number.
+        TRACELEFT_SIGNAL_NUMBER,
+        /// The memory of the process was dumped.
+        TRACELEFT_CORE_DUMPED,
         /// Process that it is done to.
         TRACELEFT_TARGET_PID,
         /// Thread that it is done to.

@@ -68,6 +68,15 @@ pub struct Pump {
     tested: EventSet,
 }
 
+/// Control group of the other process, or of the other end of a connection.
+fn other_group(body: &Body) -> Option<u64> {
+    match body {
+        Body::Process(process) => Some(process.other_cgroup),
+        Body::Socket(socket) => Some(socket.peer_cgroup),
+        _ => None,
+    }
+}
+
 impl Pump {
     /// Begins with the first number of the sequence.
     pub fn new(rings: Rings, journal: Journal) -> Self {
@@ -219,6 +228,9 @@ impl Pump {
             }
             if let Some(group) = auditor.groups.get(decoded.header.cgroup_id) {
                 to = Attribution { unit: &group.unit, slice: &group.slice, control_group: &group.path, ..to };
+            }
+            if let Some(other) = other_group(&decoded.body).and_then(|id| auditor.groups.get(id)) {
+                to.other_unit = &other.unit;
             }
             to.policies = &policies;
             if let Body::Socket(socket) = &decoded.body

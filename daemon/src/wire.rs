@@ -29,7 +29,7 @@ wire! {
     open_record = 216,
     exec_record = 216,
     file_record = 248,
-    process_record = 248,
+    process_record = 256,
     credentials_record = 232,
     socket_record = 304,
     bpf_record = 200,

@@ -10,6 +10,7 @@ import subprocess
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 PROGRAMS = Path("/root/programs")
 POLICIES = Path("/etc/traceleft/policy.d")
@@ -202,6 +203,36 @@ def check_all(run, field, expected):
 def number(value):
     """As a field has it."""
     return str(value).encode()
+
+
+def run_watched(event, program, *arguments, unit=None, **properties):
+    """A program's account, its records of one event, and the counts of the watch. Those of 32 bits have it in the name."""
+    unit = unit or f"test-{program}-{event}.service"
+    with watching(unit, event) as watch:
+        account = run_service(unit, PROGRAMS / program, *arguments, **properties)
+        found = records(unit)
+        counts = watch_properties(watch)
+    abi = b"i386" if program.endswith("32") else b"x86-64"
+    return SimpleNamespace(
+        program=program, unit=unit, event=event, abi=abi, account=account, records=found, counts=counts
+    )
+
+
+def check_caller(run):
+    """Who did it, and by which call, of all records; and that the ledger has each once."""
+    check_all(run, "event", lambda line: run.event.encode())
+    check_all(run, "result", lambda line: number(line["result"]))
+    check_all(run, "errno", lambda line: line["errno"].encode() if line["result"] < 0 else None)
+    check_all(run, "syscall", lambda line: line["call"].encode())
+    check_all(run, "abi", lambda line: run.abi)
+    check_all(run, "pid", lambda line: number(line.get("caller", line["pid"])))
+    check_all(run, "uid", lambda line: number(line["uid"]))
+    check_all(run, "gid", lambda line: number(line["gid"]))
+    check_all(run, "unit", lambda line: run.unit.encode())
+    check_all(run, "invocation_id", lambda line: line["invocation"].encode())
+    check_all(run, "exe", lambda line: os.fsencode(PROGRAMS / run.program))
+    n = len(run.account)
+    assert run.counts["EventCounts"] == {run.event: [n, n, 0, 0]}
 
 
 # The bus

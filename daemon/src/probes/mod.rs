@@ -8,6 +8,7 @@ mod network;
 mod open;
 mod privilege;
 mod process;
+mod signal;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -73,7 +74,7 @@ const COMMON: &[Probe] = &[
 
 /// All, by what they belong to. In each table ends of a call come before its beginning, so that no call is begun
 /// whose end is not seen.
-const TABLES: [&[Probe]; 9] = [
+const TABLES: [&[Probe]; 10] = [
     COMMON,
     process::PROBES,
     open::PROBES,
@@ -83,6 +84,7 @@ const TABLES: [&[Probe]; 9] = [
     mounts::PROBES,
     network::PROBES,
     privilege::PROBES,
+    signal::PROBES,
 ];
 
 fn table() -> impl DoubleEndedIterator<Item = &'static Probe> {

@@ -35,7 +35,7 @@ pub(super) fn add(file: &types::file_record, record: &Record<'_>, result: Outcom
     let types::file_record {
         header: _,
         file: identity,
-        size,
+        size: _,
         fd,
         mode: _,
         flags,
