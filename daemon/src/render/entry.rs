@@ -45,8 +45,9 @@ pub(super) fn add(
             if let Some(device) = &device {
                 out.text(name::TRACELEFT_RDEV, device);
             }
-            let words: String = kind.into_iter().chain(device.as_deref()).map(|w| format!("{w} ")).collect();
-            message(record, format_args!("mknod {path} {words}0{permissions:03o}"), result, out);
+            let mode = format!("0{permissions:03o}");
+            let words: Vec<_> = kind.into_iter().chain(device.as_deref()).chain([mode.as_str()]).collect();
+            message(record, format_args!("mknod {path} {}", words.join(" ")), result, out);
         }
         Event::Symlink => {
             let target = Readable(record.strings.name.unwrap_or_default().bytes);

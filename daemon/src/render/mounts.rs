@@ -64,17 +64,17 @@ pub(super) fn add(file: &types::file_record, record: &Record<'_>, result: Outcom
     add_string(name::TRACELEFT_SOURCE, source, out);
     add_string(name::TRACELEFT_FSTYPE, kind, out);
     let words = [
-        (" ", source.map(|t| Readable(t.bytes).to_string())),
-        (" on ", Some(shown.to_string())),
-        (" type ", kind.map(|t| Readable(t.bytes).to_string())),
-        (" ", Some(names)),
+        ("", Some(record.event.to_string())),
+        ("", source.map(|t| Readable(t.bytes).to_string())),
+        ("on ", Some(shown.to_string())),
+        ("type ", kind.map(|t| Readable(t.bytes).to_string())),
+        ("", Some(names)),
     ];
-    let what: String = words
-        .iter()
-        .filter_map(|(before, word)| Some((before, word.as_ref().filter(|w| !w.is_empty())?)))
-        .map(|(before, word)| format!("{before}{word}"))
+    let what: Vec<_> = words
+        .into_iter()
+        .filter_map(|(before, word)| Some(format!("{before}{}", word.filter(|w| !w.is_empty())?)))
         .collect();
-    message(record, format_args!("{}{what}", record.event), result, out);
+    message(record, what.join(" "), result, out);
 }
 
 /// Attributes that are taken away: each with a `~`.
