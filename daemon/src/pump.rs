@@ -229,13 +229,8 @@ impl Pump {
             if let Some(group) = auditor.groups.get(decoded.header.cgroup_id) {
                 to = Attribution { unit: &group.unit, slice: &group.slice, control_group: &group.path, ..to };
             }
-            if let Some(other) = other_group(&decoded.body).and_then(|id| auditor.groups.get(id)) {
-                to.other_unit = &other.unit;
-            }
             to.policies = &policies;
-            if let Body::Socket(socket) = &decoded.body
-                && let Some(group) = auditor.all_groups.get(socket.peer_cgroup)
-            {
+            if let Some(group) = other_group(&decoded.body).and_then(|id| auditor.all_groups.get(id)) {
                 to.other_unit = &group.unit;
             }
             seq += 1;

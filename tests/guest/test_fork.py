@@ -9,7 +9,6 @@ from harness import (
     run,
     run_watched,
     show,
-    watching,
 )
 
 OTHER = "test-forker-other.service"
@@ -19,8 +18,7 @@ OTHER = "test-forker-other.service"
 def forked(request):
     run("systemd-run", "--quiet", f"--unit={OTHER}", "sleep", "infinity")
     try:
-        with watching(OTHER, "exit"):
-            yield run_watched("fork", request.param, "/sys/fs/cgroup" + show(OTHER, "ControlGroup"))
+        return run_watched("fork", request.param, "/sys/fs/cgroup" + show(OTHER, "ControlGroup"))
     finally:
         run("systemctl", "stop", OTHER)
 
