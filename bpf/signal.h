@@ -96,12 +96,13 @@ static __always_inline struct assembly *begin_signal(void)
 	return a;
 }
 
-static __always_inline int on_signal_call(void)
+/* Paths are looked up at once: of many that a call concerns, all but the last are sent as they are kept. */
+static __always_inline int on_signal_call(void *ctx)
 {
 	struct assembly *a = begin_signal();
 
 	if (a)
-		keep_call(a);
+		finish_kept(ctx, a);
 	return 0;
 }
 
@@ -114,7 +115,7 @@ static __always_inline struct assembly *kept_signal(void)
 }
 
 /* The first process that a call concerns, or the next of many. */
-static __always_inline int on_signal_target(struct task_struct *task)
+static __always_inline int on_signal_target(void *ctx, struct task_struct *task)
 {
 	struct assembly *a = kept_signal();
 	__u64 next = 0;
@@ -135,7 +136,7 @@ static __always_inline int on_signal_target(struct task_struct *task)
 		return 0;
 	a->object |= SIGNAL_FOUND | next;
 	note_other((struct process_record *)a->data, task);
-	keep_call(a);
+	finish_kept(ctx, a);
 	return 0;
 }
 

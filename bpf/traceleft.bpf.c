@@ -329,8 +329,8 @@ PROBE(return_unix_connect, on_unix_connect_return(ctx, PT_REGS_RC(ctx)))
 /* Other events of the network */
 
 /* kill, ptrace */
-PROBE(probe_signal_call, on_signal_call())
-PROBE(probe_signal_target, on_signal_target(PARM(2, struct task_struct *)))
+PROBE(probe_signal_call, on_signal_call(ctx))
+PROBE(probe_signal_target, on_signal_target(ctx, PARM(2, struct task_struct *)))
 PROBE(return_signal_answer, on_signal_answer(PT_REGS_RC(ctx)))
 PROBE(return_signal_call, on_signal_return(ctx, PT_REGS_RC(ctx)))
 PROBE(probe_ptrace, on_ptrace())
