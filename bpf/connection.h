@@ -55,6 +55,14 @@ struct {
 	__type(value, __u64);
 } established SEC(".maps");
 
+/* Processes that exit, for their executable: what they leave open is closed when that is forgotten. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 256);
+	__type(key, __u32);
+	__type(value, struct connection);
+} leaving SEC(".maps");
+
 /* Connections whose end the first of the two programs told of, for the second, which comes right after. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -180,6 +188,49 @@ static __always_inline void keep_connection_of(struct assembly *a)
 		bpf_map_delete_elem(&connections, &socket);
 }
 
+/* The finisher's part. */
+static __always_inline void keep_leaving(struct assembly *a)
+{
+	__u32 zero = 0, process = bpf_get_current_pid_tgid() >> 32;
+	struct connection *connection = bpf_map_lookup_elem(&connection_scratch, &zero);
+
+	if (!connection)
+		return;
+	keep_assembly(connection, a);
+	bpf_map_update_elem(&leaving, &process, connection, BPF_ANY);
+}
+
+static __always_inline int on_leaving(void *ctx)
+{
+	struct origin origin = {};
+	struct assembly *a;
+
+	if (!watched(EVENT_TCP_CLOSE, &origin))
+		return 0;
+	a = begin_record(EVENT_TCP_CLOSE, &origin, sizeof(struct socket_record));
+	if (!a)
+		return 0;
+	a->finish = FINISH_KEEP_LEAVING;
+	finish(ctx, a);
+	return 0;
+}
+
+static __always_inline void append_left_exe(struct assembly *a)
+{
+	__u32 process = bpf_get_current_pid_tgid() >> 32;
+	struct connection *left = bpf_map_lookup_elem(&leaving, &process);
+	struct record_header *header;
+	__u8 *to = string_end(a);
+
+	if (!left || !to)
+		return;
+	header = &left->record.header;
+	/* As much as there may be: so the verifier need not know how much there is. */
+	if (header->string_length[STRING_EXE] && !bpf_probe_read_kernel(to, KEPT_EXE_MAX, left->exe))
+		note_string(a, STRING_EXE, header->string_length[STRING_EXE],
+			    header->string_state[STRING_EXE]);
+}
+
 static __always_inline int was_connected(int state)
 {
 	return state != TCP_SYN_SENT_STATE && state != TCP_SYN_RECV_STATE && state != TCP_CLOSE_STATE &&
@@ -231,6 +282,8 @@ static __always_inline int on_tcp_close(void *ctx, struct sock *sk)
 		record->peer_cgroup = known->record.peer_cgroup;
 		record->peer_pid = known->record.peer_pid;
 	}
+	if (!BPF_CORE_READ(current_task(), mm))
+		append_left_exe(a);
 	a->finish = FINISH_KEEP_CONNECTION;
 	a->object = socket;
 	finish(ctx, a);

@@ -55,6 +55,8 @@ int finish_record(struct pt_regs *ctx)
 		keep_connection_of(a);
 	else if (a->finish == FINISH_KEEP_ACCEPT)
 		keep_accept(a);
+	else if (a->finish == FINISH_KEEP_LEAVING)
+		keep_leaving(a);
 	else if (a->finish == FINISH_KEEP_CALL)
 		keep_call(a);
 	else
@@ -290,6 +292,7 @@ PROBE(probe_accept_fixed, on_accept_fixed(ctx, PARM(3, struct file *)))
 STATE_PROGRAM(state_close, on_close_state(sk, before, state, 0))
 STATE_PROGRAM(state_close_again, on_close_state(sk, before, state, 1))
 PROBE(probe_tcp_close, on_tcp_close(ctx, PARM(1, struct sock *)))
+PROBE(probe_leaving, on_leaving(ctx))
 PROBE(probe_socket_freed, on_socket_freed(PARM(1, struct sock *)))
 
 /* Other ends of connections: of all processes */

@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Iter, Link, MapCore, MapFlags, PrintLevel, TracepointCategory};
+use libbpf_rs::{Iter, Link, MapCore, MapFlags, Object, PrintLevel, TracepointCategory};
 
 use crate::config::Settings;
 use crate::event::EVENTS;
@@ -26,6 +26,9 @@ const CONNECTS: u32 = 4096;
 
 /// Programs that belong to no probe: they follow control groups, and end the others.
 const ALWAYS_LOADED: [&str; 3] = ["group_made", "group_released", "finish_record"];
+
+/// The program that goes through the files of all tasks.
+const FIND_LISTENERS: &str = "find_listeners";
 
 /// The kernel's counters of one target, by number of the event.
 pub type EventCounters = Vec<types::counters>;
@@ -166,11 +169,15 @@ impl Kernel {
         [self.skel.maps.ring.as_fd(), self.skel.maps.group_ring.as_fd()]
     }
 
+    /// Where a program is, if it is loaded.
+    fn object_with(&self, program: &str) -> Option<&Object> {
+        self.loaded.get(program).map(|i| self.more[*i].object())
+    }
+
     /// Attaches a program to a definition in tracefs.
     pub fn attach(&self, program: &str, definition: &str) -> Result<Link, Error> {
         let what = || format!("cannot attach the BPF program {program} to {TRACEFS_GROUP}/{definition}");
-        let object = self.loaded.get(program).map(|i| self.more[*i].object());
-        let found = object.and_then(|o| o.progs_mut().find(|p| p.name() == program));
+        let found = self.object_with(program).and_then(|o| o.progs_mut().find(|p| p.name() == program));
         let Some(found) = found else {
             return Err(Error { what: what(), source: io::Error::from(io::ErrorKind::NotFound).into() });
         };
@@ -181,7 +188,7 @@ impl Kernel {
     /// Attaches a program to a tracepoint.
     pub fn attach_tracepoint(&self, program: &str, tracepoint: &str) -> Result<Link, Error> {
         let what = || format!("cannot attach the BPF program {program} to the tracepoint {tracepoint}");
-        let found = self.skel.object().progs_mut().find(|p| p.name() == program);
+        let found = self.object_with(program).and_then(|o| o.progs_mut().find(|p| p.name() == program));
         let Some(found) = found else {
             return Err(Error { what: what(), source: io::Error::from(io::ErrorKind::NotFound).into() });
         };
@@ -191,7 +198,7 @@ impl Kernel {
     /// How often a program ran, and was left out because it was running already. Linux 5.10 does not say, nor
     /// does it leave any out.
     pub fn program_counts(&self, program: &str) -> Option<(u64, u64)> {
-        let found = self.skel.object().progs().find(|p| p.name() == program)?;
+        let found = self.object_with(program)?.progs().find(|p| p.name() == program)?;
         let path = format!("/proc/self/fdinfo/{}", found.as_fd().as_raw_fd());
         let text = std::fs::read_to_string(path).ok()?;
         let count = |key: &str| {
@@ -202,19 +209,38 @@ impl Kernel {
     }
 
     /// Enters the owners of all sockets that listen now, so that those can be named that connections are made to.
-    pub fn find_listeners(&self) -> Result<(), Error> {
+    pub fn find_listeners(&mut self) -> Result<(), Error> {
         let what = "cannot look for the sockets that listen";
-        let link = self.skel.progs.find_listeners.attach().trying(what)?;
+        self.load_programs(std::iter::once(FIND_LISTENERS))?;
+        let found = self.object_with(FIND_LISTENERS);
+        let found = found.and_then(|o| o.progs_mut().find(|p| p.name() == FIND_LISTENERS));
+        let Some(found) = found else {
+            return Err(Error {
+                what: what.to_owned(),
+                source: io::Error::from(io::ErrorKind::NotFound).into(),
+            });
+        };
+        let link = found.attach().trying(what)?;
         let mut iterator = Iter::new(&link).trying(what)?;
         io::copy(&mut iterator, &mut io::sink()).map_err(libbpf_rs::Error::from).trying(what)?;
         Ok(())
     }
 
-    /// Forgets the connections that were there when nobody watched their end.
-    pub fn forget_connections(&self) {
-        for map in [&self.skel.maps.connections, &self.skel.maps.connects] {
+    /// Empties the maps that this program fills, before it is attached: what is there is of sockets that went when
+    /// nobody looked.
+    pub fn forget_sockets(&self, program: &str) {
+        let maps = &self.skel.maps;
+        let filled: &[_] = match program {
+            "probe_listener" => &[&maps.listeners],
+            "probe_request" => &[&maps.servers],
+            "probe_client" => &[&maps.clients],
+            "state_connect" => &[&maps.connects],
+            "state_close" => &[&maps.connections, &maps.established],
+            _ => &[],
+        };
+        for map in filled {
             for key in map.keys() {
-                // Its end may have come first.
+                // A map that forgets the oldest may have been first.
                 let _ = map.delete(&key);
             }
         }

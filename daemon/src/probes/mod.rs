@@ -235,9 +235,7 @@ impl Probes {
             if settled || !probe.needed(able(&self.lacking)) {
                 continue;
             }
-            if program == network::STATE_CLOSE {
-                kernel.forget_connections();
-            }
+            kernel.forget_sockets(program);
             let attached = self.attach(kernel, probe).and_then(|()| match program {
                 network::LISTENER_ACCEPTS => kernel.find_listeners().map_err(Error::Attach),
                 _ => Ok(()),

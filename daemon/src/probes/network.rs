@@ -16,8 +16,6 @@ const STATES: &[&str] = &["inet_sock_set_state"];
 
 /// With it come those that listened before.
 pub(super) const LISTENER_ACCEPTS: &str = "probe_listener_accepts";
-/// Until it, ends of connections are not seen.
-pub(super) const STATE_CLOSE: &str = "state_close";
 
 pub const PROBES: &[Probe] = &[
     // Other ends: those of all processes, so before anything is asked of them. Without one they are not named.
@@ -28,9 +26,10 @@ pub const PROBES: &[Probe] = &[
     // The programs of tcp-connect first: what it knows of a connection is for its end.
     tracepoint("state_connect", STATES, CONNECT_CLOSE),
     tracepoint("state_connect_again", STATES, CONNECT_CLOSE),
-    tracepoint(STATE_CLOSE, STATES, CLOSE),
+    tracepoint("state_close", STATES, CLOSE),
     tracepoint("state_close_again", STATES, CLOSE),
     optional(entry("probe_socket_freed", &["tcp_v4_destroy_sock"], CLOSE)),
+    entry("probe_leaving", &["do_exit"], CLOSE),
     entry("probe_tcp_close", &["tcp_close"], CLOSE),
     exit("return_tcp_connect", &["tcp_v4_connect"], CONNECT_CLOSE),
     optional(exit("return_tcp_connect", &["tcp_v6_connect"], CONNECT_CLOSE)),
