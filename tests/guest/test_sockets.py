@@ -108,17 +108,25 @@ def test_addresses(run):
     check_all(run, "dport", optional("dport", number))
 
 
+def looked_up(run):
+    """What of a unix connection hangs on the kernel's own look-up of the name, which not every kernel lets be seen:
+    elsewhere it has the name by which the socket was bound, and a failed one none but what was passed."""
+    return [(line, record) for line, record in pairs(run)
+            if not run.program.startswith("unix-connecter") or line["result"] == 0 and not record.path_state]  # fmt: skip
+
+
 def test_names(run):
-    check_all(run, "path", optional("path", bytes.fromhex))
+    for line, record in looked_up(run):
+        assert record.path == optional("path", bytes.fromhex)(line), line
     check_all(run, "path_arg", optional("path_arg", bytes.fromhex))
     check_all(run, "abstract", optional("abstract", bytes.fromhex))
-    check_all(run, "path_state", lambda line: None)
     check_all(run, "truncated", lambda line: None)
 
 
 def test_file(run):
-    check_all(run, "inode", optional("inode", number))
-    check_all(run, "dev", lambda line: f"{line['major']}:{line['minor']}".encode() if "inode" in line else None)
+    for line, record in looked_up(run):
+        assert record.inode == optional("inode", number)(line), line
+        assert record.dev == (f"{line['major']}:{line['minor']}".encode() if "inode" in line else None), line
 
 
 def test_peer(run):
