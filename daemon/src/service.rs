@@ -521,6 +521,14 @@ impl Service {
     }
 }
 
+/// Tells the service manager that the loop is at work: between the steps of what takes long, as probes do, for which
+/// the kernel waits each time.
+pub fn at_work() {
+    if sd_notify::watchdog_enabled().is_some() {
+        notify(&[NotifyState::Watchdog]);
+    }
+}
+
 fn notify(states: &[NotifyState<'_>]) {
     // Without a service manager there is nobody to tell, which is fine.
     let _ = sd_notify::notify(states);

@@ -30,7 +30,7 @@ MANAGER = "/org/traceleft1"
 ERROR = "org.traceleft1.Error."
 
 
-def run(*command, check=True, timeout=120, **options):
+def run(*command, check=True, timeout=200, **options):
     """Runs a command; its output is in the error if it fails."""
     done = subprocess.run(
         [str(word) for word in command], capture_output=True, text=True, errors="surrogateescape", timeout=timeout, **options
@@ -243,7 +243,8 @@ class BusError(Exception):
 
 
 def busctl(*words, user=None):
-    command = ["busctl", "--system", "--json=short", *words]
+    # To take hundreds of probes away takes its time: the kernel waits at each.
+    command = ["busctl", "--system", "--json=short", "--timeout=180", *words]
     if user:
         command = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *command]
     # busctl prints the text of an error, without its name.

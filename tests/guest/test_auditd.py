@@ -93,6 +93,7 @@ KERNEL = ("bpf", "module-load")
 RUNS = {
     "opener": (("open",), in_directory, ()),
     "opener32": (("open",), in_directory, ()),
+    "execer": (("exec",), with_nop, ("nop",)),
     "namer": (NAMES, in_deep_directory, ()),
     "namer32": (NAMES, in_deep_directory, ()),
     "changer": (CHANGES, among_mounts, ()),

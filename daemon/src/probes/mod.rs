@@ -19,6 +19,7 @@ use nix::errno::Errno;
 use crate::control::ProbeStatus;
 use crate::event::{Event, EventSet};
 use crate::kernel::{self, Kernel};
+use crate::service;
 use crate::tracefs::{Kind, Tracefs, event_name};
 
 /// A hook.
@@ -235,6 +236,7 @@ impl Probes {
             if settled || !probe.needed(able(&self.lacking)) {
                 continue;
             }
+            service::at_work();
             kernel.forget_sockets(program);
             let attached = self.attach(kernel, probe).and_then(|()| match program {
                 network::LISTENER_ACCEPTS => kernel.find_listeners().map_err(Error::Attach),
@@ -297,6 +299,7 @@ impl Probes {
         let profile = self.tracefs.profile().map_err(Error::Tracefs)?;
         for key in keys {
             let Some(Attached { function: _, name, link }) = self.attached.remove(key) else { continue };
+            service::at_work();
             drop(link);
             if key.kind == Kind::Tracepoint {
                 continue;
