@@ -289,7 +289,7 @@ def test_path_as_passed(witnessed):
         f"{ours.text('MESSAGE')[:150]}: {given!r}, auditd has {theirs.names()}"
         for ours, theirs in all_pairs(witnessed)
         for given in (ours.path_arg, ours.new_path_arg)
-        if not (given is None and ours.path_arg) and not agrees(given, ours, theirs)
+        if not (given is None and ours.path_arg is not None) and not agrees(given, ours, theirs)
     ]
     assert wrong == [], "\n".join(wrong)
 

@@ -100,8 +100,8 @@ def test_module_flags(changed):
 def test_module_file(changed):
     def path(line):
         if line["name"] == "memory":
-            # What is in no tree has no path.
-            return b"/"
+            # What is in no tree has only the name that it was given.
+            return b"/memfd:module"
         return bytes.fromhex(line["path"]).removesuffix(b" (deleted)") if "path" in line else None
 
     states = {"memory": b"anonymous", "deleted": b"deleted"}

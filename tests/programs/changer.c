@@ -316,8 +316,7 @@ static void change_owners(int dirfd, int file, int gone, int memory)
 #endif
 	chown_by_name("chown", SYS_chown, "no-entry", "nothing", 1, 1, NULL, in_dir("nothing"));
 	chown_by_name("chown", SYS_chown, "fault", BAD_ADDRESS, 1, 1, NULL, NULL);
-	chown_by_name("chown", SYS_chown, "read-only-mount", "ro/file", 1, 1, in_dir("ro/file"),
-		      in_dir("ro/file"));
+	chown_by_name("chown", SYS_chown, "read-only-mount", "ro/file", 1, 1, NULL, in_dir("ro/file"));
 	chown_at("back", AT_FDCWD, "file", 0, 0, 0, NULL, path, path);
 	close(only_path);
 }
