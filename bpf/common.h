@@ -296,8 +296,9 @@ static __always_inline void append_string(struct assembly *a, enum string_slot s
 	length = from_user ? bpf_probe_read_user_str(to, STRING_MAX + 1, from) :
 			     bpf_probe_read_kernel_str(to, STRING_MAX + 1, from);
 	/* PATH_MAX counts the NUL, so no path that the kernel took fills all of this. */
-	if (length > 0)
-		note_string(a, slot, length - 1, length > STRING_MAX ? STRING_TRUNCATED : 0);
+	/* Of an empty string of the process some kernels say that it has nothing, not even its NUL. */
+	if (length >= 0)
+		note_string(a, slot, length ? length - 1 : 0, length > STRING_MAX ? STRING_TRUNCATED : 0);
 }
 
 /* Added to atomically: some programs run on top of another on the same processor. */

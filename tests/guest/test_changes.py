@@ -102,8 +102,7 @@ def test_the_ledger_agrees(changed):
 
 
 def test_path(changed):
-    # An empty name is refused before anything is looked up.
-    check_all(changed, "path", lambda line: None if line["name"] == "empty" else of_bytes(line, "path"))
+    check_all(changed, "path", lambda line: of_bytes(line, "path"))
     check_all(changed, "path_arg", lambda line: of_bytes(line, "arg"))
     check_all(changed, "path_state", lambda line: of_word(line, "state"))
     check_all(changed, "fd", lambda line: of_number(line, "fd"))
