@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Iter, Link, MapCore, MapFlags, Object, PrintLevel, TracepointCategory};
+use libbpf_rs::{Iter, Link, MapCore, MapFlags, OpenObject, PrintLevel};
 
+use crate::attach;
 use crate::config::Settings;
 use crate::event::EVENTS;
 use crate::names::TRACEFS_GROUP;
@@ -91,10 +92,8 @@ pub struct Watched {
 /// the verifier that takes most of the time.
 pub struct Kernel {
     skel: TraceleftSkel<'static>,
-    /// Further loads of the same object, each with programs of its own and the maps of the first.
-    more: Vec<TraceleftSkel<'static>>,
-    /// The programs that are loaded, and by which of `more`.
-    loaded: HashMap<&'static str, usize>,
+    /// The programs that have been loaded since.
+    loaded: HashMap<&'static str, OwnedFd>,
     /// Keep the programs attached that follow control groups.
     group_links: Vec<Link>,
 }
@@ -110,7 +109,8 @@ impl Kernel {
     pub fn load(settings: &Settings) -> Result<(Self, Rings), Error> {
         // libbpf explains a refusal at the level of warnings; the journal has it with ours.
         libbpf_rs::set_print(Some((PrintLevel::Warn, |_, text| log::warn!("libbpf: {}", text.trim_end()))));
-        let mut open = open_with(&ALWAYS_LOADED)?;
+        // Once, and for the rest of the process's life.
+        let mut open = open_with(Box::leak(Box::new(MaybeUninit::uninit())), &ALWAYS_LOADED)?;
         let sizes = [
             (&mut open.maps.ring, settings.ring_size),
             (&mut open.maps.group_ring, GROUP_RING_SIZE),
@@ -143,7 +143,7 @@ impl Kernel {
             .finisher
             .update(&0u32.to_ne_bytes(), &finisher.to_ne_bytes(), MapFlags::ANY)
             .trying("cannot set the finishing program")?;
-        let mut kernel = Self { skel, more: Vec::new(), loaded: HashMap::new(), group_links: Vec::new() };
+        let mut kernel = Self { skel, loaded: HashMap::new(), group_links: Vec::new() };
         kernel.attach_groups()?;
         Ok((kernel, rings))
     }
@@ -154,14 +154,29 @@ impl Kernel {
         if missing.is_empty() {
             return Ok(());
         }
-        let mut open = open_with(&missing)?;
+        let mut storage = MaybeUninit::uninit();
+        let skel = self.load_again(&mut storage, &missing)?;
+        for program in skel.object().progs() {
+            if let Some(name) = missing.iter().find(|p| program.name() == **p) {
+                let descriptor = program.as_fd().try_clone_to_owned().map_err(libbpf_rs::Error::from);
+                self.loaded.insert(name, descriptor.trying("cannot keep a BPF program")?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Loads the same object once more: these of its programs, with the maps that there are.
+    fn load_again<'a>(
+        &self,
+        storage: &'a mut MaybeUninit<OpenObject>,
+        programs: &[&str],
+    ) -> Result<TraceleftSkel<'a>, Error> {
+        let mut open = open_with(storage, programs)?;
         // It is the same object, so its maps come in the same order.
         for (mut map, first) in open.open_object_mut().maps_mut().zip(self.skel.object().maps()) {
             map.reuse_fd(first.as_fd()).trying("cannot share the BPF maps")?;
         }
-        self.more.push(open.load().trying("cannot load BPF programs")?);
-        self.loaded.extend(missing.into_iter().map(|p| (p, self.more.len() - 1)));
-        Ok(())
+        open.load().trying("cannot load BPF programs")
     }
 
     /// Descriptors of the two rings, to be polled.
@@ -169,37 +184,35 @@ impl Kernel {
         [self.skel.maps.ring.as_fd(), self.skel.maps.group_ring.as_fd()]
     }
 
-    /// Where a program is, if it is loaded.
-    fn object_with(&self, program: &str) -> Option<&Object> {
-        self.loaded.get(program).map(|i| self.more[*i].object())
+    /// Attaches a program to a definition in tracefs, which has this id, until the descriptor is closed.
+    pub fn attach(&self, program: &str, definition: &str, id: u64) -> Result<OwnedFd, Error> {
+        let to = format!("{TRACEFS_GROUP}/{definition}");
+        self.attach_with(program, &to, |p| attach::tracepoint(p, id))
     }
 
-    /// Attaches a program to a definition in tracefs.
-    pub fn attach(&self, program: &str, definition: &str) -> Result<Link, Error> {
-        let what = || format!("cannot attach the BPF program {program} to {TRACEFS_GROUP}/{definition}");
-        let found = self.object_with(program).and_then(|o| o.progs_mut().find(|p| p.name() == program));
-        let Some(found) = found else {
-            return Err(Error { what: what(), source: io::Error::from(io::ErrorKind::NotFound).into() });
-        };
-        let category = TracepointCategory::Custom(TRACEFS_GROUP.to_owned());
-        found.attach_tracepoint(category, definition).trying(what())
+    /// Attaches a program to a tracepoint, until the descriptor is closed.
+    pub fn attach_tracepoint(&self, program: &str, tracepoint: &str) -> Result<OwnedFd, Error> {
+        let to = format!("the tracepoint {tracepoint}");
+        self.attach_with(program, &to, |p| attach::raw_tracepoint(p, tracepoint))
     }
 
-    /// Attaches a program to a tracepoint.
-    pub fn attach_tracepoint(&self, program: &str, tracepoint: &str) -> Result<Link, Error> {
-        let what = || format!("cannot attach the BPF program {program} to the tracepoint {tracepoint}");
-        let found = self.object_with(program).and_then(|o| o.progs_mut().find(|p| p.name() == program));
-        let Some(found) = found else {
-            return Err(Error { what: what(), source: io::Error::from(io::ErrorKind::NotFound).into() });
-        };
-        found.attach_raw_tracepoint(tracepoint).trying(what())
+    fn attach_with(
+        &self,
+        program: &str,
+        to: &str,
+        attach: impl Fn(BorrowedFd<'_>) -> io::Result<OwnedFd>,
+    ) -> Result<OwnedFd, Error> {
+        let loaded = self.loaded.get(program).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound));
+        loaded
+            .and_then(|p| attach(p.as_fd()))
+            .map_err(libbpf_rs::Error::from)
+            .trying(format_args!("cannot attach the BPF program {program} to {to}"))
     }
 
     /// How often a program ran, and was left out because it was running already. Linux 5.10 does not say, nor
     /// does it leave any out.
     pub fn program_counts(&self, program: &str) -> Option<(u64, u64)> {
-        let found = self.object_with(program)?.progs().find(|p| p.name() == program)?;
-        let path = format!("/proc/self/fdinfo/{}", found.as_fd().as_raw_fd());
+        let path = format!("/proc/self/fdinfo/{}", self.loaded.get(program)?.as_raw_fd());
         let text = std::fs::read_to_string(path).ok()?;
         let count = |key: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
@@ -209,18 +222,11 @@ impl Kernel {
     }
 
     /// Enters the owners of all sockets that listen now, so that those can be named that connections are made to.
-    pub fn find_listeners(&mut self) -> Result<(), Error> {
+    pub fn find_listeners(&self) -> Result<(), Error> {
         let what = "cannot look for the sockets that listen";
-        self.load_programs(std::iter::once(FIND_LISTENERS))?;
-        let found = self.object_with(FIND_LISTENERS);
-        let found = found.and_then(|o| o.progs_mut().find(|p| p.name() == FIND_LISTENERS));
-        let Some(found) = found else {
-            return Err(Error {
-                what: what.to_owned(),
-                source: io::Error::from(io::ErrorKind::NotFound).into(),
-            });
-        };
-        let link = found.attach().trying(what)?;
+        let mut storage = MaybeUninit::uninit();
+        let skel = self.load_again(&mut storage, &[FIND_LISTENERS])?;
+        let link = skel.progs.find_listeners.attach().trying(what)?;
         let mut iterator = Iter::new(&link).trying(what)?;
         io::copy(&mut iterator, &mut io::sink()).map_err(libbpf_rs::Error::from).trying(what)?;
         Ok(())
@@ -319,9 +325,10 @@ impl Kernel {
 }
 
 /// The object as it is in the binary, to be loaded with these of its programs.
-fn open_with(programs: &[&str]) -> Result<OpenTraceleftSkel<'static>, Error> {
-    // A few times in the life of the process, and for the rest of it.
-    let storage = Box::leak(Box::new(MaybeUninit::uninit()));
+fn open_with<'a>(
+    storage: &'a mut MaybeUninit<OpenObject>,
+    programs: &[&str],
+) -> Result<OpenTraceleftSkel<'a>, Error> {
     let mut open = TraceleftSkelBuilder::default().open(storage).trying("cannot read the BPF object")?;
     for mut program in open.open_object_mut().progs_mut() {
         let wanted = programs.iter().any(|p| program.name() == *p);

@@ -1,5 +1,6 @@
 //! traceleftd: an audit daemon for systemd units. See ARCHITECTURE.md for how it is built.
 
+mod attach;
 mod auditor;
 mod bus;
 mod config;

@@ -33,7 +33,7 @@ impl Kind {
 }
 
 /// Name of a definition in our group: `p_open_do_filp_open` for the program `probe_open`. Two programs may hook
-/// one function.
+/// one function. The name of a compiler's clone (`f.isra.0`) has dots, which the kernel refuses here.
 pub fn event_name(kind: Kind, function: &str, program: &str) -> String {
     let letter = match kind {
         Kind::Kprobe => 'p',
@@ -41,7 +41,7 @@ pub fn event_name(kind: Kind, function: &str, program: &str) -> String {
         Kind::Tracepoint => 't',
     };
     let (_, what) = program.split_once('_').unwrap_or_default();
-    format!("{letter}_{what}_{function}")
+    format!("{letter}_{what}_{}", function.replace('.', "_"))
 }
 
 /// The kernel's list of probes.
@@ -68,6 +68,12 @@ impl Tracefs {
             Kind::Kretprobe => format!("r{maxactive}:{TRACEFS_GROUP}/{name} {function}\n"),
             Kind::Tracepoint => return Ok(()),
         })
+    }
+
+    /// The id that a definition has got.
+    pub fn id(&self, name: &str) -> io::Result<u64> {
+        let path = self.directory.join("events").join(TRACEFS_GROUP).join(name).join("id");
+        fs::read_to_string(path)?.trim().parse().map_err(io::Error::other)
     }
 
     /// Removes a definition.

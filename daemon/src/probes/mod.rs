@@ -12,8 +12,8 @@ mod signal;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::os::fd::OwnedFd;
 
-use libbpf_rs::Link;
 use nix::errno::Errno;
 
 use crate::control::ProbeStatus;
@@ -125,7 +125,8 @@ struct Attached {
     function: &'static str,
     /// Of its definition.
     name: String,
-    link: Link,
+    /// Keeps it attached.
+    link: OwnedFd,
 }
 
 /// Why a probe could not be made.
@@ -278,14 +279,15 @@ impl Probes {
                 refused = Some(Error::Define(Hook { kind, functions }, error));
                 continue;
             }
-            return match kernel.attach(program, &name) {
+            let id = self.tracefs.id(&name).map_err(Error::Tracefs);
+            return match id.and_then(|id| kernel.attach(program, &name, id).map_err(Error::Attach)) {
                 Ok(link) => {
                     self.attached.insert(Key::of(probe), Attached { function, name, link });
                     Ok(())
                 }
                 Err(error) => {
                     self.tracefs.remove(&name).map_err(Error::Tracefs)?;
-                    Err(Error::Attach(error))
+                    Err(error)
                 }
             };
         }

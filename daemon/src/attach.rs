@@ -1,0 +1,50 @@
+//! Attaching BPF programs by their descriptors alone.
+//!
+//! libbpf attaches what it has loaded, and would have to be kept for that: its object with a copy of each program
+//! and a descriptor of each map, once for every time that programs are loaded.
+
+#![allow(unsafe_code)]
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use libbpf_rs::libbpf_sys;
+use perf_event_open_sys::{bindings, ioctls, perf_event_open};
+
+/// Attaches to the definition in tracefs that has this id, until the descriptor is closed.
+pub fn tracepoint(program: BorrowedFd<'_>, id: u64) -> io::Result<OwnedFd> {
+    let mut attributes = bindings::perf_event_attr {
+        size: size_of::<bindings::perf_event_attr>() as u32,
+        type_: bindings::PERF_TYPE_TRACEPOINT,
+        config: id,
+        ..Default::default()
+    };
+    let flags = u64::from(bindings::PERF_FLAG_FD_CLOEXEC);
+    // SAFETY: the attributes are whole and outlive the call. All processes are meant, on one processor, as is the
+    // way for a program: it runs on whichever the probe is hit.
+    let event = unsafe { perf_event_open(&raw mut attributes, -1, 0, -1, flags) };
+    let event = owned(event)?;
+    // SAFETY: both descriptors are open.
+    done(unsafe { ioctls::SET_BPF(event.as_raw_fd(), program.as_raw_fd() as u32) })?;
+    // SAFETY: the descriptor is open.
+    done(unsafe { ioctls::ENABLE(event.as_raw_fd(), 0) })?;
+    Ok(event)
+}
+
+/// Attaches to a tracepoint of the kernel, until the descriptor is closed.
+pub fn raw_tracepoint(program: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd> {
+    let name = CString::new(name)?;
+    // SAFETY: the name is terminated and outlives the call.
+    owned(unsafe { libbpf_sys::bpf_raw_tracepoint_open(name.as_ptr(), program.as_raw_fd()) })
+}
+
+fn done(result: i32) -> io::Result<i32> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// The descriptor that a call has returned.
+fn owned(descriptor: i32) -> io::Result<OwnedFd> {
+    // SAFETY: it is new, so nobody else has it.
+    done(descriptor).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
+}
