@@ -2,8 +2,8 @@
 /*
  * What changes a file's mode and owner, and what all events of this kind share.
  *
- * A call is begun where its arguments are known, failures of every sort included: in the function of the system
- * call, or in the one where its variants meet. The path is that of the function that does the thing, which has
+ * A call is begun in the function of the system call, which sees failures of every sort; those where variants meet,
+ * as do_fchmodat(), are inlined into some of their callers by some kernels. The path is that of the function that does the thing, which has
  * the place in the tree of files as the kernel found it. The names that these calls pass are read from the
  * caller's memory, since the kernel's copy is in no argument of a function that is not called by everybody for
  * everything.
@@ -12,7 +12,22 @@
 
 #include "call.h"
 
+#define SYSCALL_CHMOD 90
+#define SYSCALL_FCHMOD 91
+#define SYSCALL_FCHOWN 93
+#define SYSCALL_LCHOWN 94
+#define SYSCALL_FCHOWNAT 260
+#define SYSCALL_I386_CHMOD 15
+#define SYSCALL_I386_LCHOWN 16
+#define SYSCALL_I386_FCHMOD 94
+#define SYSCALL_I386_FCHOWN 95
+#define SYSCALL_I386_CHOWN 182
+#define SYSCALL_I386_LCHOWN32 198
+#define SYSCALL_I386_FCHOWN32 207
+#define SYSCALL_I386_FCHOWNAT 298
 #define SYSCALL_FCHMODAT2 452 /* by all doors */
+
+#define AT_SYMLINK_NOFOLLOW_FLAG 0x100
 
 /* Begins a call that has a file_record; see begin_call(). */
 static __always_inline struct assembly *begin_file_call(enum event_kind kind, struct user_call *user)
@@ -74,7 +89,7 @@ static __always_inline int on_path_found(void *ctx, enum event_kind kind, struct
 
 /*
  * What failed before the kernel found the file gets what can be told: the directory that the name is relative
- * to, or the file of the descriptor.
+ * to, or the file of the descriptor, be it passed as such or with an empty name.
  */
 static __always_inline void want_rest(struct assembly *a)
 {
@@ -84,11 +99,12 @@ static __always_inline void want_rest(struct assembly *a)
 	append_user_string(a, STRING_PATH_ARG, a->object);
 	if (record->header.string_offset[STRING_PATH])
 		return;
-	if (record->header.string_offset[STRING_PATH_ARG]) {
-		want_base(a, STRING_BASE, a->dfd);
-		return;
-	}
 	file = file_of(record->fd);
+	if (record->header.string_offset[STRING_PATH_ARG]) {
+		file = record->header.string_length[STRING_PATH_ARG] ? 0 : file_of(a->dfd);
+		if (!file)
+			want_base(a, STRING_BASE, a->dfd);
+	}
 	if (!file)
 		return;
 	identify(&record->file, file);
@@ -135,70 +151,87 @@ static __always_inline int end_file_call(void *ctx, enum event_kind kind, __s32 
 	return 0;
 }
 
-/* chmod, fchmodat, fchmodat2; the last has flags (v6.6, commit 09da082b07bb). */
-static __always_inline int on_chmod(int dfd, __u64 name, __u32 mode, __u32 flags)
+/* The system calls themselves, by all doors: their numbers differ, so one look at them is enough. */
+static __always_inline int on_chmod(void)
 {
 	struct file_record *record;
 	struct user_call user;
 	struct assembly *a = begin_file_call(EVENT_CHMOD, &user);
+	__u16 mode;
 
 	if (!a)
 		return 0;
 	record = (struct file_record *)a->data;
+	switch (user.number) {
+	case SYSCALL_CHMOD:
+	case SYSCALL_I386_CHMOD:
+		mode = user.args[1];
+		note_name(a, AT_FDCWD_FD, user.args[0]);
+		break;
+	case SYSCALL_FCHMOD:
+	case SYSCALL_I386_FCHMOD:
+		mode = user.args[1];
+		record->fd = user.args[0];
+		break;
+	default: /* fchmodat, fchmodat2 */
+		mode = user.args[2];
+		if (user.number == SYSCALL_FCHMODAT2)
+			record->flags = user.args[3];
+		note_name(a, user.args[0], user.args[1]);
+	}
 	record->mode = mode;
-	if (user.number == SYSCALL_FCHMODAT2)
-		record->flags = flags;
-	note_name(a, dfd, name);
 	keep_call(a);
 	return 0;
 }
 
-/* The system call fchmod itself. */
-static __always_inline int on_fchmod(void)
+/* An id as the calls of 16 bits have it. */
+static __always_inline __u32 id_of_16_bits(__u64 id)
 {
-	struct file_record *record;
-	struct user_call user;
-	struct assembly *a = begin_file_call(EVENT_CHMOD, &user);
+	__u16 low = id;
 
-	if (!a)
-		return 0;
-	record = (struct file_record *)a->data;
-	record->fd = user.args[0];
-	record->mode = user.args[1];
-	keep_call(a);
-	return 0;
+	return low == (__u16)-1 ? (__u32)-1 : low;
 }
 
-/* chown, lchown, fchownat, and those of 16 bits. */
-static __always_inline int on_chown(int dfd, __u64 name, __u32 uid, __u32 gid, __u32 flags)
+static __always_inline int on_chown(void)
 {
 	struct file_record *record;
 	struct user_call user;
 	struct assembly *a = begin_file_call(EVENT_CHOWN, &user);
+	__u64 uid, gid;
 
 	if (!a)
 		return 0;
 	record = (struct file_record *)a->data;
+	uid = user.args[1];
+	gid = user.args[2];
+	switch (user.number) {
+	case SYSCALL_FCHOWNAT:
+	case SYSCALL_I386_FCHOWNAT:
+		uid = user.args[2];
+		gid = user.args[3];
+		record->flags = user.args[4];
+		note_name(a, user.args[0], user.args[1]);
+		break;
+	case SYSCALL_FCHOWN:
+	case SYSCALL_I386_FCHOWN:
+	case SYSCALL_I386_FCHOWN32:
+		record->fd = user.args[0];
+		break;
+	case SYSCALL_LCHOWN:
+	case SYSCALL_I386_LCHOWN:
+	case SYSCALL_I386_LCHOWN32:
+		record->flags = AT_SYMLINK_NOFOLLOW_FLAG;
+		/* fall through */
+	default: /* chown */
+		note_name(a, AT_FDCWD_FD, user.args[0]);
+	}
 	record->uid = uid;
 	record->gid = gid;
-	record->flags = flags;
-	note_name(a, dfd, name);
-	keep_call(a);
-	return 0;
-}
-
-static __always_inline int on_fchown(int fd, __u32 uid, __u32 gid)
-{
-	struct file_record *record;
-	struct user_call user;
-	struct assembly *a = begin_file_call(EVENT_CHOWN, &user);
-
-	if (!a)
-		return 0;
-	record = (struct file_record *)a->data;
-	record->fd = fd;
-	record->uid = uid;
-	record->gid = gid;
+	if (user.number == SYSCALL_I386_CHOWN || user.number == SYSCALL_I386_LCHOWN ||
+	    user.number == SYSCALL_I386_FCHOWN) {
+		record->uid = id_of_16_bits(uid);
+		record->gid = id_of_16_bits(gid);
+	}
 	keep_call(a);
 	return 0;
 }

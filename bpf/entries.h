@@ -111,7 +111,7 @@ static __always_inline int on_unlinkat(void)
 	return begin_refused(EVENT_UNLINK, &user, flags);
 }
 
-static __always_inline int on_unlinkat_return(void *ctx, long result)
+static __always_inline int on_unlinkat_return(void *ctx, int result)
 {
 	struct user_call user = user_call(current_task());
 	__u32 flags = user.args[2];

@@ -262,7 +262,7 @@ static __always_inline int on_exec_failure(void *ctx, int result)
 }
 
 /* Return of the system call: what failed and has not been told yet. */
-static __always_inline int on_exec_return(void *ctx, long result)
+static __always_inline int on_exec_return(void *ctx, int result)
 {
 	__u64 task = bpf_get_current_task();
 	struct origin origin = {};

@@ -132,8 +132,23 @@ static __always_inline int on_move_mount(void *ctx, struct path *from, struct pa
 	return 0;
 }
 
-/* fsmount() makes a mount of what was prepared. mount(2) comes here as well, and has said so already. */
-static __always_inline int on_create_mount(struct fs_context *context)
+/*
+ * mount_setattr() has found the mount. Compilers split its path: then the two arguments are what is in it, a mount and
+ * a directory of the same file system.
+ */
+static __always_inline int on_mount_setattr(void *ctx, void *first, void *second)
+{
+	struct vfsmount *mnt = first;
+	struct dentry *dentry = second;
+	struct super_block *sb = BPF_CORE_READ(dentry, d_sb);
+
+	if (sb && sb == BPF_CORE_READ(mnt, mnt_sb))
+		return on_file_found(ctx, EVENT_MOUNT, mnt, dentry);
+	return on_path_found(ctx, EVENT_MOUNT, first);
+}
+
+/* fsmount() has made the mount and cleans up what it was prepared in. Others come here as well. */
+static __always_inline int on_fsmount(struct fs_context *context)
 {
 	struct assembly *a = resume_call(EVENT_MOUNT);
 	struct record_header *header;

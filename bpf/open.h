@@ -310,7 +310,7 @@ static __always_inline int on_put_unused_fd(void)
 }
 
 /* Return of do_sys_openat2() and do_handle_open(): a descriptor, of which all is told, or an error. */
-static __always_inline int on_open_return(void *ctx, long result)
+static __always_inline int on_open_return(void *ctx, int result)
 {
 	__u64 task = bpf_get_current_task();
 	struct open_call early = { .dfd = AT_FDCWD_FD }, *call;

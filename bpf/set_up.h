@@ -3,9 +3,12 @@
  * What systemd does in a unit's control group before the unit's own program runs: its child there opens, mounts
  * and sets ids. That is not the unit's doing.
  *
- * A child of process 1 is marked when it is made, and so are its own children; the mark goes with the first
- * program that it executes, the unit's. Since systemd 254 there is one before, systemd-executor, which does most
- * of the set-up. Nobody but process 1 can make such a child, so no unit can hide behind a mark.
+ * A child of process 1 is marked when it is made; the mark goes with the first program that it executes, the
+ * unit's. Since systemd 254 there is one before, systemd-executor, which does most of the set-up. Nobody but
+ * process 1 can make such a child, so no unit can hide behind a mark.
+ *
+ * Its own children are helpers, and so is what they execute, as PAM's unix_chkpwd. But one in a process namespace
+ * of its own goes on in their parent's place: PrivatePIDs= is made so.
  */
 #pragma once
 
@@ -20,7 +23,8 @@ enum set_up {
 	SET_UP_NOT,
 	SET_UP_FORKED,	  /* still runs what process 1 does */
 	SET_UP_EXECUTING, /* is about to run systemd-executor */
-	SET_UP_EXECUTED,  /* runs it */
+	SET_UP_EXECUTED,  /* runs it, or goes on in its place */
+	SET_UP_HELPER,	  /* made by one of the above; for good */
 };
 
 /* By task. Without room for a mark, what the child does is recorded as the unit's: nothing is hidden. */
@@ -41,9 +45,14 @@ static __always_inline enum set_up set_up_of(__u64 task)
 /* wake_up_new_task(): the parent is at work, the child has not run yet. */
 static __always_inline int on_task_made(struct task_struct *made)
 {
+	struct task_struct *parent = (void *)bpf_get_current_task();
 	__u64 task = (__u64)made;
-	__u32 state = set_up_of(bpf_get_current_task());
+	__u32 state = set_up_of((__u64)parent);
 
+	if (state)
+		state = BPF_CORE_READ(made, thread_pid, level) == BPF_CORE_READ(parent, thread_pid, level) ?
+				SET_UP_HELPER :
+				SET_UP_EXECUTED;
 	if (!state && bpf_get_current_pid_tgid() >> 32 == 1 && BPF_CORE_READ(made, tgid) != 1)
 		state = SET_UP_FORKED;
 	if (state)
@@ -94,7 +103,7 @@ static __always_inline void check_set_up(struct linux_binprm *bprm)
 		*state = SET_UP_EXECUTING;
 }
 
-/* finalize_exec(): true if what was executed is systemd-executor, and not the unit's program. */
+/* finalize_exec(): true if what was executed is systemd-executor or a helper, and not the unit's program. */
 static __always_inline int settle_set_up(void)
 {
 	__u64 task = bpf_get_current_task();
@@ -102,6 +111,8 @@ static __always_inline int settle_set_up(void)
 
 	if (!state)
 		return 0;
+	if (*state == SET_UP_HELPER)
+		return 1;
 	if (*state == SET_UP_EXECUTING) {
 		*state = SET_UP_EXECUTED;
 		return 1;
