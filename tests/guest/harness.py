@@ -3,6 +3,7 @@
 The journal is read with journalctl and the bus with busctl, as an operator would.
 """
 
+import difflib
 import json
 import os
 import re
@@ -177,10 +178,14 @@ def messages(since=None):
 
 
 def compare(run):
-    """Both sides, to be read by people."""
+    """Where both sides part, and both, to be read by people."""
+    short = lambda line: f"{line['call']} {line.get('result', '')}"  # noqa: E731
+    told = [short(line) for line in run.account]
+    seen = [f"{(r.syscall or r.event).decode()} {(r.result or b'').decode()}" for r in run.records]
+    parts = list(difflib.unified_diff(told, seen, "the program", "the journal", lineterm="", n=2))
     told = [str(line)[:200] for line in run.account]
     seen = [record.text("MESSAGE")[:200] for record in run.records]
-    return "\n".join(["the program:", *told, "the journal:", *seen])
+    return "\n".join([*parts, "the program:", *told, "the journal:", *seen])
 
 
 def pairs(run):

@@ -1,5 +1,7 @@
 """The event fork: every process that the program tells of is a record, and no thread is."""
 
+from contextlib import contextmanager
+
 import pytest
 from harness import (
     check_all,
@@ -14,13 +16,20 @@ from harness import (
 OTHER = "test-forker-other.service"
 
 
-@pytest.fixture(scope="module", params=["forker", "forker32"])
-def forked(request):
+@contextmanager
+def other_group():
+    """The control group of another unit, as a directory."""
     run("systemd-run", "--quiet", f"--unit={OTHER}", "sleep", "infinity")
     try:
-        return run_watched("fork", request.param, "/sys/fs/cgroup" + show(OTHER, "ControlGroup"))
+        yield "/sys/fs/cgroup" + show(OTHER, "ControlGroup")
     finally:
         run("systemctl", "stop", OTHER)
+
+
+@pytest.fixture(scope="module", params=["forker", "forker32"])
+def forked(request):
+    with other_group() as group:
+        return run_watched("fork", request.param, group)
 
 
 def test_caller(forked):
