@@ -52,6 +52,7 @@ struct assembly {
 	__u64 key;    /* by what a call is kept */
 	__s32 dfd;    /* from where PATH_ARG and NEW_PATH_ARG were to be resolved */
 	__s32 new_dfd;
+	__u32 counted; /* 1: of a read or write, `object` and `new_dfd` have what the task had moved before */
 	struct path_wanted paths[PATH_SLOTS];
 	__u8 data[ASSEMBLY_SIZE];
 };
@@ -229,6 +230,7 @@ static __always_inline struct assembly *begin_record(enum event_kind kind, const
 	a->end = size;
 	a->finish = FINISH_SUBMIT;
 	a->key = call_key(kind);
+	a->counted = 0;
 	header->kind = kind;
 	header->flags = origin->flags;
 	header->timestamp = origin->timestamp;
@@ -304,7 +306,8 @@ static __always_inline void append_string(struct assembly *a, enum string_slot s
 /* Added to atomically: some programs run on top of another on the same processor. */
 static __always_inline struct counters *counters_of(__u32 target, __u32 kind)
 {
-	struct target_counters *of = bpf_map_lookup_elem(&counters, &target);
+	__u32 key = target * processors + bpf_get_smp_processor_id();
+	struct target_counters *of = bpf_map_lookup_elem(&counters, &key);
 
 	return of && kind < EVENT_COUNT ? &of->events[kind] : 0;
 }

@@ -32,8 +32,16 @@ struct {
 	__type(value, struct name_value);
 } names SEC(".maps");
 
+/* How many processors there may be. */
+const volatile __u32 processors = 1;
+
+/*
+ * By target and processor; read where it is mapped. While a map is read by a system call the kernel starts no
+ * program of a kprobe on that processor, which is how a preemptible kernel would lose events.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1024);
 	__type(key, __u32);
 	__type(value, struct target_counters);

@@ -15,7 +15,7 @@ use perf_event_open_sys::{bindings, ioctls, perf_event_open};
 /// Attaches to the definition in tracefs that has this id, until the descriptor is closed.
 pub fn tracepoint(program: BorrowedFd<'_>, id: u64) -> io::Result<OwnedFd> {
     let mut attributes = bindings::perf_event_attr {
-        size: size_of::<bindings::perf_event_attr>() as u32,
+        size: u32::try_from(size_of::<bindings::perf_event_attr>()).map_err(io::Error::other)?,
         type_: bindings::PERF_TYPE_TRACEPOINT,
         config: id,
         ..Default::default()
@@ -26,7 +26,7 @@ pub fn tracepoint(program: BorrowedFd<'_>, id: u64) -> io::Result<OwnedFd> {
     let event = unsafe { perf_event_open(&raw mut attributes, -1, 0, -1, flags) };
     let event = owned(event)?;
     // SAFETY: both descriptors are open.
-    done(unsafe { ioctls::SET_BPF(event.as_raw_fd(), program.as_raw_fd() as u32) })?;
+    done(unsafe { ioctls::SET_BPF(event.as_raw_fd(), program.as_raw_fd().cast_unsigned()) })?;
     // SAFETY: the descriptor is open.
     done(unsafe { ioctls::ENABLE(event.as_raw_fd(), 0) })?;
     Ok(event)

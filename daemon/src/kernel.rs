@@ -13,7 +13,7 @@ use crate::attach;
 use crate::config::Settings;
 use crate::event::EVENTS;
 use crate::names::TRACEFS_GROUP;
-use crate::ring::{Ring, SharedFlag};
+use crate::ring::{Ring, SharedArray, SharedFlag};
 use crate::skel::{OpenTraceleftSkel, TraceleftSkel, TraceleftSkelBuilder, types};
 use crate::unit_name::Target;
 use crate::wire;
@@ -92,6 +92,9 @@ pub struct Watched {
 /// the verifier that takes most of the time.
 pub struct Kernel {
     skel: TraceleftSkel<'static>,
+    /// By target and processor.
+    counters: SharedArray,
+    processors: u32,
     /// The programs that have been loaded since.
     loaded: HashMap<&'static str, OwnedFd>,
     /// Keep the programs attached that follow control groups.
@@ -110,6 +113,9 @@ impl Kernel {
         // libbpf explains a refusal at the level of warnings; the journal has it with ours.
         libbpf_rs::set_print(Some((PrintLevel::Warn, |_, text| log::warn!("libbpf: {}", text.trim_end()))));
         // Once, and for the rest of the process's life.
+        let processors =
+            libbpf_rs::num_possible_cpus().trying("cannot find out how many processors there are")?;
+        let processors = u32::try_from(processors).unwrap_or(u32::MAX);
         let mut open = open_with(Box::leak(Box::new(MaybeUninit::uninit())), &ALWAYS_LOADED)?;
         let sizes = [
             (&mut open.maps.ring, settings.ring_size),
@@ -122,7 +128,7 @@ impl Kernel {
             (&mut open.maps.connections, settings.calls),
             (&mut open.maps.accept_calls, settings.calls),
             (&mut open.maps.names, settings.watches.saturating_mul(4)),
-            (&mut open.maps.counters, settings.watches),
+            (&mut open.maps.counters, settings.watches.saturating_mul(processors)),
             (&mut open.maps.small_calls, settings.calls),
         ];
         for (map, entries) in sizes {
@@ -130,6 +136,7 @@ impl Kernel {
         }
         if let Some(rodata) = open.maps.rodata_data.as_mut() {
             rodata.high_water = u64::from(settings.ring_size / HIGH_WATER_PART);
+            rodata.processors = processors;
         }
         let mut skel = open.load().trying("cannot load the BPF programs")?;
         let flag = skel.maps.bss_data.take().map(|bss| SharedFlag::new(&mut bss.reader_sleeps));
@@ -143,7 +150,11 @@ impl Kernel {
             .finisher
             .update(&0u32.to_ne_bytes(), &finisher.to_ne_bytes(), MapFlags::ANY)
             .trying("cannot set the finishing program")?;
-        let mut kernel = Self { skel, loaded: HashMap::new(), group_links: Vec::new() };
+        let length = settings.watches.saturating_mul(processors) as usize;
+        let counters =
+            SharedArray::new(skel.maps.counters.as_fd(), length, size_of::<types::target_counters>())
+                .map_err(mapping_failed)?;
+        let mut kernel = Self { skel, counters, processors, loaded: HashMap::new(), group_links: Vec::new() };
         kernel.attach_groups()?;
         Ok((kernel, rings))
     }
@@ -306,11 +317,11 @@ impl Kernel {
             .trying(format_args!("cannot stop watching control group {id}"))
     }
 
-    /// Counters of a target by event, summed over the processors. An array's element can always be read.
+    /// Counters of a target by event, summed over the processors.
     pub fn counters(&self, target: TargetId) -> EventCounters {
-        let values = self.skel.maps.counters.lookup_percpu(&target.to_ne_bytes(), MapFlags::ANY);
         let mut sums = vec![types::counters::default(); EVENTS.len()];
-        for value in values.into_iter().flatten().flatten() {
+        let first = target as usize * self.processors as usize;
+        for value in (first..first + self.processors as usize).filter_map(|i| self.counters.value(i)) {
             let types::target_counters { events } = wire::read(&value).unwrap_or_default();
             for (sum, counters) in sums.iter_mut().zip(events) {
                 let types::counters { seen, lost_ring, lost_state, results_missed } = counters;
@@ -349,7 +360,7 @@ pub struct Rings {
 }
 
 fn mapping_failed(error: io::Error) -> Error {
-    Error { what: "cannot map a ring buffer".to_owned(), source: error.into() }
+    Error { what: "cannot map a BPF map".to_owned(), source: error.into() }
 }
 
 fn absent_is_fine(result: libbpf_rs::Result<()>) -> libbpf_rs::Result<()> {

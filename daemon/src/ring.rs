@@ -7,7 +7,6 @@
 //! The layout is the kernel's, `kernel/bpf/ringbuf.c`: a page with the consumer's position, a page with the
 //! producer's, and the data, mapped twice in a row so that no record is ever split.
 //!
-//! One of the two modules with `unsafe`.
 #![allow(unsafe_code)]
 
 use std::ffi::c_void;
@@ -45,6 +44,38 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: mapped by `new`, and nothing borrowed from it outlives its owner.
         let _ = unsafe { munmap(self.address, self.length) };
+    }
+}
+
+/// A BPF array of values that are 64-bit numbers, read in place.
+#[derive(Debug)]
+pub struct SharedArray {
+    mapping: Mapping,
+    /// Bytes of a value.
+    size: usize,
+}
+
+// SAFETY: the mapping is plain shared memory, reached through atomics.
+unsafe impl Send for SharedArray {}
+
+impl SharedArray {
+    /// Maps a map of type `BPF_MAP_TYPE_ARRAY` with `BPF_F_MMAPABLE`, of so many values of so many bytes.
+    pub fn new(map: impl AsFd, length: usize, size: usize) -> io::Result<Self> {
+        Ok(Self { mapping: Mapping::new(map, length * size, ProtFlags::PROT_READ, 0)?, size })
+    }
+
+    /// The bytes of a value, each number as it was at some moment; `None` beyond the array.
+    pub fn value(&self, index: usize) -> Option<Vec<u8>> {
+        let from = index * self.size;
+        let words = (from..from + self.size).step_by(8);
+        (from + self.size <= self.mapping.length).then(|| {
+            let word = |at| {
+                // SAFETY: within the mapping, and aligned, since it and all values begin at a multiple of 8.
+                let number = unsafe { self.mapping.address.byte_add(at).cast::<AtomicU64>().as_ref() };
+                number.load(Ordering::Relaxed).to_ne_bytes()
+            };
+            words.flat_map(word).collect()
+        })
     }
 }
 
