@@ -151,9 +151,15 @@ static __always_inline void keep_accept(struct assembly *a)
 		keep_call(a);
 }
 
+/* The accepted connection gets its descriptor, and not another socket, from a call whose end was not seen. */
 static __always_inline int on_accept_installed(void *ctx, __u32 fd, struct file *file)
 {
-	return is_socket(file) ? end_call(ctx, EVENT_TCP_ACCEPT, fd) : 0;
+	struct assembly *a = kept_call(bpf_get_current_task());
+
+	if (!a || ((struct record_header *)a->data)->kind != EVENT_TCP_ACCEPT ||
+	    (__u64)tcp_socket_of(file) != a->object)
+		return 0;
+	return end_call(ctx, EVENT_TCP_ACCEPT, fd);
 }
 
 /* Into a table of io_uring. */

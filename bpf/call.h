@@ -93,9 +93,52 @@ __noinline int send_kept(__u64 key, __s32 result, __u32 flags)
 	return 0;
 }
 
-/* A call that was left behind: its return was missed. */
+/* What a task's accounting says of its calls of a kind: how many bytes it has read or written, in how many. */
+struct moved {
+	__u64 bytes;
+	__u32 calls;
+};
+
+static __always_inline struct moved moved_so_far(enum event_kind kind)
+{
+	struct task_struct *task = current_task();
+	struct moved moved = {};
+
+	if (!bpf_core_field_exists(task->ioac.syscr))
+		return moved;
+	moved.bytes = kind == EVENT_READ ? BPF_CORE_READ(task, ioac.rchar) : BPF_CORE_READ(task, ioac.wchar);
+	moved.calls = kind == EVENT_READ ? BPF_CORE_READ(task, ioac.syscr) : BPF_CORE_READ(task, ioac.syscw);
+	return moved;
+}
+
+/* Remembers that for a call that is kept by its task: it blocks, so its return is the first to be missed. */
+static __always_inline void note_moved(struct assembly *a, enum event_kind kind)
+{
+	struct moved moved = moved_so_far(kind);
+
+	a->object = moved.bytes;
+	a->new_dfd = moved.calls;
+	a->counted = 1;
+}
+
+/*
+ * A call that was left behind: its return was missed. If it was the only one of its kind that the task has made
+ * since, what the task has moved is its result; of an error, and of the end of a file, that says nothing.
+ */
 static __always_inline void settle_call(__u64 key)
 {
+	struct assembly *a = kept_call(key);
+	struct moved now;
+
+	if (!a)
+		return;
+	if (a->counted) {
+		now = moved_so_far(((struct record_header *)a->data)->kind);
+		if (now.calls - (__u32)a->new_dfd == 1 && now.bytes > a->object) {
+			send_kept(key, now.bytes - a->object, 0);
+			return;
+		}
+	}
 	send_kept(key, 0, RECORD_RESULT_MISSED);
 }
 

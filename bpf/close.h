@@ -234,7 +234,9 @@ static __always_inline int on_uring_close_return(void *ctx, int result)
 		drop_call(task);
 		return 0;
 	}
-	if (!result)
+	if (!result && bpf_core_field_exists(request->cqe))
 		result = BPF_CORE_READ(request, cqe.res);
+	else if (!result)
+		result = BPF_CORE_READ((struct io_kiocb___5_18 *)request, result);
 	return end_call(ctx, EVENT_CLOSE, result);
 }

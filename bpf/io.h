@@ -176,6 +176,7 @@ static __always_inline int on_io(enum event_kind kind, int fd, __u64 size)
 	record = (struct file_record *)a->data;
 	record->fd = fd;
 	record->size = size;
+	note_moved(a, kind);
 	keep_call(a);
 	return 0;
 }

@@ -173,6 +173,13 @@ struct kernel_clone_args {
 	int exit_signal;
 };
 
+struct task_io_accounting {
+	__u64 rchar;
+	__u64 wchar;
+	__u64 syscr;
+	__u64 syscw;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	void *stack;
@@ -194,6 +201,7 @@ struct task_struct {
 	struct nameidata *nameidata;
 	kuid_t loginuid;
 	unsigned int sessionid;
+	struct task_io_accounting ioac;
 };
 
 struct open_flags {
@@ -220,6 +228,31 @@ struct io_kiocb {
 	__u8 opcode;
 	unsigned int flags;
 	struct io_cqe cqe;
+};
+
+struct xattr_name {
+	char name[256];
+};
+
+struct xattr_ctx {
+	unsigned long size;
+	struct xattr_name *kname;
+	unsigned int flags;
+};
+
+/* Of a request that sets an extended attribute (v5.19). */
+struct io_xattr {
+	struct xattr_ctx ctx;
+	struct filename *filename;
+};
+
+/* Since v7.0. */
+struct delayed_filename {
+	struct filename *__incomplete_filename;
+};
+
+struct io_xattr___7_0 {
+	struct delayed_filename filename;
 };
 
 /* Before commit cef216fc32d7 (v5.19). */

@@ -151,6 +151,8 @@ PROBE(probe_file_in, on_side_file(ctx, EVENT_READ, PARM(1, struct file *)))
 PROBE(return_in, on_side_return(ctx, EVENT_READ, PT_REGS_RC(ctx)))
 PROBE(probe_uring_read, on_uring_io(ctx, EVENT_READ, PARM(1, struct io_kiocb *)))
 PROBE(return_uring_read, on_uring_io_return(ctx, EVENT_READ, PT_REGS_RC(ctx)))
+PROBE(probe_uring_splice_in, on_uring_splice(ctx, EVENT_READ, PARM(1, struct file *), PARM(5, __u64)))
+PROBE(return_uring_splice_in, on_uring_splice_return(ctx, EVENT_READ, PT_REGS_RC(ctx)))
 PROBE(return_uring_multishot, on_uring_multishot_return(ctx, PT_REGS_RC(ctx)))
 
 /* write */
@@ -168,6 +170,8 @@ PROBE(probe_file_out, on_side_file(ctx, EVENT_WRITE, PARM(3, struct file *)))
 PROBE(return_out, on_side_return(ctx, EVENT_WRITE, PT_REGS_RC(ctx)))
 PROBE(probe_uring_write, on_uring_io(ctx, EVENT_WRITE, PARM(1, struct io_kiocb *)))
 PROBE(return_uring_write, on_uring_io_return(ctx, EVENT_WRITE, PT_REGS_RC(ctx)))
+PROBE(probe_uring_splice_out, on_uring_splice(ctx, EVENT_WRITE, PARM(3, struct file *), PARM(5, __u64)))
+PROBE(return_uring_splice_out, on_uring_splice_return(ctx, EVENT_WRITE, PT_REGS_RC(ctx)))
 
 /* Both */
 PROBE(probe_verify_area, on_verify_area(ctx, PARM(1, int), PARM(2, struct file *), PARM(4, __u64)))
@@ -221,6 +225,9 @@ PROBE(return_uring_truncate, on_uring_truncate_return(ctx, PT_REGS_RC(ctx)))
 PROBE(probe_setxattr, on_setxattr())
 PROBE(probe_want_write, on_want_write(PARM(1, struct vfsmount *)))
 PROBE(return_setxattr, on_setxattr_return(ctx, PT_REGS_RC(ctx)))
+PROBE(probe_uring_setxattr, on_uring_setxattr(PARM(1, struct io_kiocb *)))
+PROBE(probe_uring_fsetxattr, on_uring_fsetxattr(ctx, PARM(1, struct io_kiocb *)))
+PROBE(return_uring_setxattr, on_uring_setxattr_return(ctx, PT_REGS_RC(ctx)))
 
 /* int do_truncate([mnt_userns or idmap,] dentry, length, time_attrs, filp) */
 SEC("kprobe")
@@ -286,6 +293,8 @@ PROBE(return_do_accept, on_do_accept_return(ctx, PT_REGS_RC(ctx)))
 PROBE(probe_sock_graft, on_sock_graft(ctx, PARM(1, struct sock *)))
 PROBE(probe_accept_installed, on_accept_installed(ctx, PARM(1, __u32), PARM(2, struct file *)))
 PROBE(probe_accept_fixed, on_accept_fixed(ctx, PARM(3, struct file *)))
+/* Before v6.0 by another function. */
+PROBE(probe_accept_fixed_5_15, on_accept_fixed(ctx, PARM(2, struct file *)))
 
 /* tcp-close */
 STATE_PROGRAM(state_close, on_close_state(sk, before, state, 0))

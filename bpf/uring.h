@@ -19,7 +19,7 @@
 #define URING_FIXED_FILE (1 << 0)
 #define URING_NOWAIT (1 << 11)
 /* Before v5.19: the request keeps its result. */
-#define URING_COMPLETE_INLINE (1 << 15)
+#define URING_COMPLETE_INLINE (1 << 16)
 /* Of the kernel's own numbers: the request is completed later. */
 #define EIOCBQUEUED_NUMBER 529
 
@@ -226,4 +226,34 @@ static __always_inline int on_uring_post(void *ctx, struct io_kiocb *request, __
 	if (!a)
 		return 0;
 	return end_uring_io(ctx, (__u64)request, ((struct record_header *)a->data)->kind, result);
+}
+
+/* do_splice() for io_uring, which always has a worker do it. A bad descriptor is found out before. */
+static __always_inline int on_uring_splice(void *ctx, enum event_kind kind, struct file *file, __u64 size)
+{
+	__u64 key = side_key(kind);
+	struct file_record *record;
+	struct user_call user;
+	struct assembly *a;
+
+	if (!(BPF_CORE_READ(current_task(), flags) & PF_IO_WORKER))
+		return 0;
+	a = begin_kept(key, kind, sizeof(*record), &user);
+	if (!a)
+		return 0;
+	settle_call(key);
+	of_uring(a);
+	record = (struct file_record *)a->data;
+	record->fd = NO_NUMBER;
+	record->size = size;
+	note_file(a, file);
+	finish_kept(ctx, a);
+	return 0;
+}
+
+static __always_inline int on_uring_splice_return(void *ctx, enum event_kind kind, __s32 result)
+{
+	if (!(BPF_CORE_READ(current_task(), flags) & PF_IO_WORKER))
+		return 0;
+	return on_side_return(ctx, kind, result);
 }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "attributes.h"
+#include "uring.h"
 
 #define SYSCALL_FSETXATTR 190
 #define SYSCALL_I386_FSETXATTR 228
@@ -109,6 +110,87 @@ static __always_inline int on_setxattr_return(void *ctx, __s32 result)
 	user = user_call(current_task());
 	append_user_string(a, STRING_NAME, user.args[user.number == SYSCALL_SETXATTRAT ? 3 : 1]);
 	/* Not complete after all. */
+	a->paths[STRING_PATH].mnt = 0;
+	want_rest(a);
+	finish(ctx, a);
+	return 0;
+}
+
+/* Begins the record of a request of io_uring (v5.19), which always has a worker do it. */
+static __always_inline struct assembly *begin_uring_xattr(struct io_kiocb *request)
+{
+	struct io_xattr *xattr = (void *)request;
+	__u64 key = (__u64)request, task = bpf_get_current_task();
+	struct file_record *record;
+	struct user_call user;
+	struct assembly *a;
+
+	if (!bpf_core_type_exists(struct io_xattr))
+		return 0;
+	a = begin_file_call(EVENT_SETXATTR, &user);
+	if (!a)
+		return 0;
+	bpf_map_update_elem(&uring_requests, &task, &key, BPF_ANY);
+	of_uring(a);
+	record = (struct file_record *)a->data;
+	record->size = BPF_CORE_READ(xattr, ctx.size);
+	record->flags = BPF_CORE_READ(xattr, ctx.flags);
+	append_string(a, STRING_NAME, BPF_CORE_READ(xattr, ctx.kname), 0);
+	return a;
+}
+
+static __always_inline int on_uring_setxattr(struct io_kiocb *request)
+{
+	struct assembly *a = begin_uring_xattr(request);
+	struct io_xattr___7_0 *delayed = (void *)request;
+	struct io_xattr *xattr = (void *)request;
+	struct filename *name;
+
+	if (!a)
+		return 0;
+	if (bpf_core_field_exists(delayed->filename.__incomplete_filename))
+		name = BPF_CORE_READ(delayed, filename.__incomplete_filename);
+	else
+		name = BPF_CORE_READ(xattr, filename);
+	append_string(a, STRING_PATH_ARG, BPF_CORE_READ(name, name), 0);
+	keep_call(a);
+	return 0;
+}
+
+static __always_inline int on_uring_fsetxattr(void *ctx, struct io_kiocb *request)
+{
+	struct assembly *a = begin_uring_xattr(request);
+	struct file *file = BPF_CORE_READ(request, file);
+	struct file_record *record;
+
+	if (!a)
+		return 0;
+	record = (struct file_record *)a->data;
+	record->fd = uring_fd(request, file);
+	identify(&record->file, file);
+	want_file_path(a, STRING_PATH, file);
+	finish_kept(ctx, a);
+	return 0;
+}
+
+/* The request has the result. -EAGAIN means that a worker is still to do it. */
+static __always_inline int on_uring_setxattr_return(void *ctx, int result)
+{
+	__u64 task = bpf_get_current_task(), request;
+	__u64 *at = bpf_map_lookup_elem(&uring_requests, &task);
+	struct assembly *a;
+
+	if (!at || !bpf_core_field_exists(struct io_kiocb, cqe))
+		return 0;
+	request = *at;
+	bpf_map_delete_elem(&uring_requests, &task);
+	if (result == -EAGAIN_NUMBER) {
+		drop_call(call_key(EVENT_SETXATTR));
+		return 0;
+	}
+	a = returned_call(EVENT_SETXATTR, BPF_CORE_READ((struct io_kiocb *)request, cqe.res));
+	if (!a)
+		return 0;
 	a->paths[STRING_PATH].mnt = 0;
 	want_rest(a);
 	finish(ctx, a);

@@ -1,6 +1,6 @@
 //! The hooks of `close`, `read` and `write`.
 
-use super::{Probe, entry, exit, optional};
+use super::{Probe, entry, exit, newer, optional};
 use crate::event::Event;
 
 const CLOSE: &[Event] = &[Event::Close];
@@ -36,7 +36,8 @@ pub const PROBES: &[Probe] = &[
     optional(exit("return_in", &["__x64_sys_copy_file_range"], READ)),
     optional(exit("return_in", &["__ia32_sys_copy_file_range"], READ)),
     optional(exit("return_uring_read", &["io_read"], READ)),
-    optional(exit("return_uring_multishot", &["__io_read"], READ)),
+    newer(exit("return_uring_multishot", &["__io_read"], READ)),
+    optional(exit("return_uring_splice_in", &["do_splice"], READ)),
     // write
     exit("return_write", &["ksys_write"], WRITE),
     exit("return_write", &["__x64_sys_pwrite64"], WRITE),
@@ -52,6 +53,7 @@ pub const PROBES: &[Probe] = &[
     optional(exit("return_out", &["__x64_sys_copy_file_range"], WRITE)),
     optional(exit("return_out", &["__ia32_sys_copy_file_range"], WRITE)),
     optional(exit("return_uring_write", &["io_write"], WRITE)),
+    optional(exit("return_uring_splice_out", &["do_splice"], WRITE)),
     // Both
     optional(entry("probe_uring_rw_complete", &["io_complete_rw"], READ_WRITE)),
     optional(entry("probe_uring_post", &["io_req_complete_post"], READ_WRITE)),
@@ -72,8 +74,9 @@ pub const PROBES: &[Probe] = &[
     optional(entry("probe_splice_in", &["__ia32_sys_splice"], READ)),
     optional(entry("probe_splice_in", &["__x64_sys_copy_file_range"], READ)),
     optional(entry("probe_splice_in", &["__ia32_sys_copy_file_range"], READ)),
+    optional(entry("probe_uring_splice_in", &["do_splice"], READ)),
     optional(entry("probe_uring_read", &["io_read"], READ)),
-    optional(entry("probe_uring_read", &["io_read_mshot"], READ)),
+    newer(entry("probe_uring_read", &["io_read_mshot"], READ)),
     // write
     optional(entry("probe_file_out", &["do_splice"], WRITE)),
     optional(entry("probe_file_out", &["vfs_copy_file_range"], WRITE)),
@@ -90,5 +93,6 @@ pub const PROBES: &[Probe] = &[
     optional(entry("probe_splice_out", &["__ia32_sys_splice"], WRITE)),
     optional(entry("probe_splice_out", &["__x64_sys_copy_file_range"], WRITE)),
     optional(entry("probe_splice_out", &["__ia32_sys_copy_file_range"], WRITE)),
+    optional(entry("probe_uring_splice_out", &["do_splice"], WRITE)),
     optional(entry("probe_uring_write", &["io_write"], WRITE)),
 ];

@@ -31,16 +31,26 @@ struct Probe {
     functions: &'static [&'static str],
     /// Events that need it; none: all of them.
     events: &'static [Event],
-    /// The event cannot do without it. What is optional belongs to a part that a kernel may not have.
-    required: bool,
+    need: Need,
+}
+
+/// What it means that a kernel has none of a probe's functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    /// The event cannot be recorded.
+    Required,
+    /// A part of it cannot.
+    Optional,
+    /// The same, if the kernel has this function; else there is nothing to record.
+    With(&'static str),
 }
 
 const fn entry(program: &'static str, functions: &'static [&'static str], events: &'static [Event]) -> Probe {
-    Probe { program, kind: Kind::Kprobe, functions, events, required: true }
+    Probe { program, kind: Kind::Kprobe, functions, events, need: Need::Required }
 }
 
 const fn exit(program: &'static str, functions: &'static [&'static str], events: &'static [Event]) -> Probe {
-    Probe { program, kind: Kind::Kretprobe, functions, events, required: true }
+    Probe { program, kind: Kind::Kretprobe, functions, events, need: Need::Required }
 }
 
 const fn tracepoint(
@@ -48,11 +58,20 @@ const fn tracepoint(
     names: &'static [&'static str],
     events: &'static [Event],
 ) -> Probe {
-    Probe { program, kind: Kind::Tracepoint, functions: names, events, required: true }
+    Probe { program, kind: Kind::Tracepoint, functions: names, events, need: Need::Required }
 }
 
 const fn optional(probe: Probe) -> Probe {
-    Probe { required: false, ..probe }
+    Probe { need: Need::Optional, ..probe }
+}
+
+/// Of a call that a kernel without the function does not have either.
+const fn newer(probe: Probe) -> Probe {
+    Probe { need: Need::With(probe.functions[0]), ..probe }
+}
+
+const fn with(function: &'static str, probe: Probe) -> Probe {
+    Probe { need: Need::With(function), ..probe }
 }
 
 impl Probe {
@@ -96,7 +115,9 @@ fn table() -> impl DoubleEndedIterator<Item = &'static Probe> {
 fn part(functions: &[&str]) -> String {
     let names = functions.join(" or ");
     let what = match functions[0] {
-        f if f.starts_with("io_") || f.starts_with("__io_") => "what io_uring does, if it can do this here",
+        f if f.starts_with("io_") || f.starts_with("__io_") => "a part of what io_uring does",
+        "do_mount_setattr" => "the file that mount_setattr finds",
+        "kern_path" => "the file that a unix socket is found by",
         f if f.starts_with("__ia32") => "some failures of 32-bit programs",
         f if f.starts_with("__x64") => "some failures",
         _ => "a part",
@@ -213,8 +234,14 @@ impl Probes {
 
     /// What of an event this kernel has no function for.
     pub fn missing_parts(&self, event: Event) -> Vec<String> {
-        let of_event = |p: &&Probe| p.events.contains(&event) && self.absent.contains(&Key::of(p));
-        let mut parts: Vec<_> = table().filter(of_event).map(|p| part(p.functions)).collect();
+        let lacks = |function| self.absent.iter().any(|key| key.function == function);
+        let missing = |p: &&Probe| {
+            p.events.contains(&event)
+                && self.absent.contains(&Key::of(p))
+                && !matches!(p.need, Need::With(function) if lacks(function))
+        };
+        let mut parts: Vec<_> = table().filter(missing).map(|p| part(p.functions)).collect();
+        parts.sort_unstable();
         parts.dedup();
         parts
     }
@@ -245,7 +272,7 @@ impl Probes {
             });
             match attached {
                 Ok(()) => made.push(key),
-                Err(error) if error.is_no_such_function() && !probe.required => {
+                Err(error) if error.is_no_such_function() && probe.need != Need::Required => {
                     self.absent.insert(Key::of(probe));
                 }
                 Err(error) if error.is_no_such_function() && !probe.events.is_empty() => {
@@ -266,7 +293,7 @@ impl Probes {
     }
 
     fn attach(&mut self, kernel: &Kernel, probe: &Probe) -> Result<(), Error> {
-        let Probe { program, kind, functions, events: _, required: _ } = *probe;
+        let Probe { program, kind, functions, events: _, need: _ } = *probe;
         let mut refused = None;
         for &function in functions {
             let name = event_name(kind, function, program);
@@ -322,17 +349,22 @@ impl Probes {
     }
 
     /// The probes attached now, with the kernel's counts, in the order of the table. It counts how often programs
-    /// of tracepoints run only where `kernel.bpf_stats_enabled` is set.
+    /// of tracepoints run only where `kernel.bpf_stats_enabled` is set. That a program was not started, since another
+    /// was at work on that processor, counts as a miss of the first probe that has it.
     pub fn status(&self, kernel: &Kernel) -> std::io::Result<Vec<ProbeStatus>> {
         let profile = self.tracefs.profile()?;
+        let mut told = HashSet::new();
         let status = |probe: &Probe| {
             let key = Key::of(probe);
             let Attached { function, name, link: _ } = self.attached.get(&key)?;
-            let counts = match probe.kind {
-                Kind::Tracepoint => kernel.program_counts(probe.program),
-                _ => profile.get(name).copied(),
+            let (runs, not_started) = kernel.program_counts(probe.program).unwrap_or_default();
+            let (hits, mut misses) = match probe.kind {
+                Kind::Tracepoint => (runs, 0),
+                _ => profile.get(name).copied().unwrap_or_default(),
             };
-            let (hits, misses) = counts.unwrap_or_default();
+            if told.insert(probe.program) {
+                misses += not_started;
+            }
             let before = self.before.get(&key).copied().unwrap_or_default();
             Some(ProbeStatus {
                 function: (*function).to_owned(),
@@ -360,7 +392,7 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), all);
         for event in Event::all() {
-            assert!(table().any(|p| p.required && p.events.contains(&event)), "{event}");
+            assert!(table().any(|p| p.need == Need::Required && p.events.contains(&event)), "{event}");
         }
     }
 

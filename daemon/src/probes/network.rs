@@ -1,6 +1,6 @@
 //! The hooks of `@network`.
 
-use super::{Probe, entry, exit, optional, tracepoint};
+use super::{Probe, entry, exit, newer, optional, tracepoint};
 use crate::event::Event;
 
 const ACCEPT: &[Event] = &[Event::TcpAccept];
@@ -38,16 +38,21 @@ pub const PROBES: &[Probe] = &[
     exit("return_accept", &["__sys_accept4"], ACCEPT),
     optional(exit("return_do_accept", &["do_accept"], ACCEPT)),
     entry("probe_accept_installed", &["fd_install"], ACCEPT),
-    optional(entry("probe_accept_fixed", &["io_fixed_fd_install"], ACCEPT)),
+    newer(entry("probe_accept_fixed", &["io_fixed_fd_install"], ACCEPT)),
+    newer(entry(
+        "probe_accept_fixed_5_15",
+        &["io_install_fixed_file", "io_install_fixed_file.isra.0"],
+        ACCEPT,
+    )),
     entry("probe_sock_graft", &["security_sock_graft"], ACCEPT_CLOSE),
     entry("probe_do_accept", &["do_accept"], ACCEPT),
     entry("probe_accept", &["__sys_accept4"], ACCEPT),
     exit("return_bind", &["__sys_bind"], BIND),
     exit("return_listen", &["__sys_listen"], LISTEN),
     // By these io_uring comes, since v6.11 (commits dc2e77979412 and bb6aaf736680).
-    optional(exit("return_bind", &["__sys_bind_socket"], BIND)),
-    optional(exit("return_listen", &["__sys_listen_socket"], LISTEN)),
-    optional(entry("probe_listen_socket", &["__sys_listen_socket"], LISTEN)),
+    newer(exit("return_bind", &["__sys_bind_socket"], BIND)),
+    newer(exit("return_listen", &["__sys_listen_socket"], LISTEN)),
+    newer(entry("probe_listen_socket", &["__sys_listen_socket"], LISTEN)),
     entry("probe_bind_address", &["security_socket_bind"], BIND),
     entry("probe_bind", &["__sys_bind"], BIND),
     entry("probe_listen", &["__sys_listen"], LISTEN),
