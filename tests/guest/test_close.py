@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 from harness import (
-    PROGRAMS, check_all, compare, cursor, make_directory, number, records, run_service, watch_properties, watching,
+    PROGRAMS, check_all, compare, cursor, make_directory, number, pairs, records, run_service, watch_properties, watching,
 )  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def test_path(closed):
 def test_device_and_inode(closed):
     known = lambda line: "inode" in line and line["name"] != "flushed"  # noqa: E731
     overlay = [r.path for r in closed.records if r.path and b"/overlay/" in r.path]
-    for line, record in zip(closed.account, closed.records, strict=True):
+    for line, record in pairs(closed):
         if known(line):
             assert record.dev == b"%d:%d" % (line["major"], line["minor"]), line
             assert record.inode == number(line["inode"]), line

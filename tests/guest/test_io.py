@@ -4,12 +4,13 @@ The program's own account is written, too: each line of it is a write more.
 """
 
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from harness import (
-    PROGRAMS, SCRATCH, check_all, compare, cursor, make_directory, number, policy, records, run_service, watch_properties,
-    watching,
+    PROGRAMS, SCRATCH, check_all, compare, cursor, make_directory, number, policy, properties, records, run, run_service,
+    show, wait_for, watch_properties, watching,
 )  # fmt: skip
 
 CAPTURE = 4096
@@ -136,3 +137,51 @@ def test_data(name, capture):
         check_all(of_event, "truncated", cut)
     lines = (SCRATCH / f"{unit}.account").read_bytes().splitlines(keepends=True)
     assert [r.data for r in run.own] == [line[:capture] for line in lines]
+
+
+THREADS_BLOCKED = 20
+
+
+def blocked(unit):
+    """How many processes of a unit are in read(2), the call number 0."""
+    pids = Path("/sys/fs/cgroup" + show(unit, "ControlGroup"), "cgroup.procs").read_text().split()
+    return sum(Path("/proc", pid, "syscall").read_text().startswith("0 ") for pid in pids)
+
+
+def test_results_do_not_hang_on_returns():
+    """Who blocks in read anywhere uses up the returns of that function: how much others read is told all the same."""
+    others, unit = "test-io-blocked.service", "test-io-unreturned.service"
+    directory = make_directory("unreturned")
+    (directory / "file").write_bytes(bytes(200000))
+    run("mkfifo", directory / "fifo")
+    readers = f"for i in $(seq {THREADS_BLOCKED}); do cat <>{directory}/fifo & done; wait"
+    with watching(unit, "read") as watch:
+        run("systemd-run", "--quiet", f"--unit={others}", "/bin/sh", "-c", readers)
+        try:
+            wait_for(lambda: blocked(others) == THREADS_BLOCKED, "all readers block")
+            copy = f"exec dd if={directory}/file of=/dev/null bs=1000 count=200 status=none"
+            run_service(unit, "/bin/sh", "-c", copy)
+            found = [r for r in records(unit) if r.path == os.fsencode(directory / "file")]
+            counts = watch_properties(watch)
+            (probe,) = [p for p in properties()["Probes"] if p[:2] == ["ksys_read", "kretprobe"]]
+        finally:
+            run("systemctl", "stop", others)
+    function, kind, hits, misses = probe
+    assert misses > 0
+    assert [(r.result, r.requested, r.result_missed) for r in found] == 200 * [(b"1000", b"1000", None)]
+    seen, recorded, lost, _ = counts["EventCounts"]["read"]
+    assert (seen, lost) == (recorded, 0)
+
+
+@pytest.mark.parametrize("size", [1, 64])
+def test_volume(size):
+    """As many records as calls, and bytes as were moved, or what is missing is told as lost."""
+    unit = f"test-io-volume-{size}.service"
+    count = 5000
+    with watching(unit, "read", "write") as watch:
+        run_service(unit, "/bin/sh", "-c", f"exec dd if=/dev/zero of=/dev/null bs={size} count={count} status=none")
+        for event, path in (("read", b"/dev/zero"), ("write", b"/dev/null")):
+            found = [r for r in records(unit, event) if r.path == path]
+            seen, recorded, lost, _ = watch_properties(watch)["EventCounts"][event]
+            assert seen == recorded + lost and count - lost <= len(found) <= count
+            assert {r.result for r in found} == {number(size)}

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -220,6 +221,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	module_name = argv[3];
+	/* Maps count against it before v5.11. */
+	MUST(setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){ RLIM_INFINITY, RLIM_INFINITY }));
 	MUST(chdir(argv[1]));
 	fd = MUST(open(argv[2], O_RDONLY));
 	MUST(fstat(fd, &st));

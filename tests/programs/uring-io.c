@@ -6,12 +6,16 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
+#include <sys/xattr.h>
 
 #include "uring.h"
 
 /* In pages that are no file's: others cannot be registered before v6.3. */
 static char buffer[8192] __attribute__((aligned(4096)));
 static const char *way;
+
+/* Since v6.9. */
+#define IORING_OP_FTRUNCATE_ 55
 
 static void begin(const char *event, const char *name, int fd)
 {
@@ -36,7 +40,8 @@ static void begin(const char *event, const char *name, int fd)
 
 static void end(long long requested, const char *data, int result)
 {
-	account_number("requested", requested);
+	if (requested)
+		account_number("requested", requested);
 	if (result > 0) {
 		account_add(",\"data\":");
 		account_hex(data, result);
@@ -112,6 +117,78 @@ static void wait_for_pipe(struct ring *r, int flags)
 	__atomic_store_n(r->cq_head, head + 1, __ATOMIC_RELEASE);
 }
 
+/* Both sides have a line. */
+static void splice_file(struct ring *r, const char *name, int from, int to, int flags)
+{
+	struct io_uring_sqe sqe = {
+		.opcode = IORING_OP_SPLICE,
+		.flags = flags,
+		.fd = to,
+		.off = -1ULL,
+		.splice_off_in = 0,
+		.splice_fd_in = from,
+		.len = 10,
+	};
+	int result = request(r, &sqe);
+
+	begin("read", name, from);
+	end(10, buffer, result);
+	begin("write", name, to);
+	end(10, buffer, result);
+}
+
+/* What kernels since v5.19 do, and v6.9. */
+static void change(struct ring *r, int fd, int flags)
+{
+	struct io_uring_sqe set = {
+		.opcode = IORING_OP_SETXATTR,
+		.flags = flags,
+		.addr = (unsigned long)"user.by-ring",
+		.addr2 = (unsigned long)"value",
+		.addr3 = (unsigned long)"file",
+		.len = 5,
+		.xattr_flags = 1,
+	};
+	struct io_uring_sqe fset = {
+		.opcode = IORING_OP_FSETXATTR,
+		.flags = flags,
+		.fd = fd,
+		.addr = (unsigned long)"user.by-ring",
+		.addr2 = (unsigned long)"value",
+		.len = 5,
+		.xattr_flags = 1,
+	};
+	struct io_uring_sqe cut = { .opcode = IORING_OP_FTRUNCATE_, .flags = flags, .fd = fd, .off = 3000 };
+	int result = request(r, &set);
+
+	if (result != -EINVAL) {
+		begin("setxattr", "setxattr", fd);
+		account_bytes("arg", "file");
+		account_bytes("xattr", "user.by-ring");
+		account_number("size", 5);
+		end(0, buffer, result);
+		set.addr3 = (unsigned long)"nothing";
+		result = request(r, &set);
+		begin("setxattr", "no-entry", -1);
+		account_bytes("arg", "nothing");
+		account_bytes("xattr", "user.by-ring");
+		account_number("size", 5);
+		end(0, buffer, result);
+		result = request(r, &fset);
+		begin("setxattr", "fsetxattr", fd);
+		account_bytes("xattr", "user.by-ring");
+		account_number("size", 5);
+		end(0, buffer, result);
+		MUST(fremovexattr(fd, "user.by-ring"));
+	}
+	result = request(r, &cut);
+	if (result != -EINVAL) {
+		begin("truncate", "ftruncate", fd);
+		account_number("size", 3000);
+		end(0, buffer, result);
+	}
+}
+
 static void ways(struct ring *r, int flags)
 {
 	struct iovec registered = { buffer, sizeof(buffer) };
@@ -134,6 +211,8 @@ static void ways(struct ring *r, int flags)
 	do_io(r, "read", "pipe", IORING_OP_READ, empty[0], 100, flags, 0);
 	if (!(r->flags & IORING_SETUP_SQPOLL))
 		wait_for_pipe(r, flags);
+	splice_file(r, "splice", fd, empty[1], flags);
+	change(r, fd, flags);
 	do_close(r, "plain", read_only, flags);
 	do_close(r, "pipe", empty[1], flags);
 	do_close(r, "closed", empty[1], flags);
