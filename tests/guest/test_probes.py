@@ -53,8 +53,9 @@ def test_what_a_killed_daemon_left_is_cleaned():
     assert definitions()
     pid = show(SERVICE, "MainPID")
     run("systemctl", "kill", "-s", "KILL", SERVICE)
+    # In this order: it is the new one that is to be active.
     wait_for(
-        lambda: show(SERVICE, "ActiveState") == "active" and show(SERVICE, "MainPID") not in ("0", pid), "the daemon is back"
+        lambda: show(SERVICE, "MainPID") not in ("0", pid) and show(SERVICE, "ActiveState") == "active", "the daemon is back"
     )
     # This version forgets a watch of the bus with the daemon.
     assert definitions() == []
