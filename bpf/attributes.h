@@ -2,11 +2,11 @@
 /*
  * What changes a file's mode and owner, and what all events of this kind share.
  *
- * A call is begun in the function of the system call, which sees failures of every sort; those where variants meet,
- * as do_fchmodat(), are inlined into some of their callers by some kernels. The path is that of the function that does the thing, which has
- * the place in the tree of files as the kernel found it. The names that these calls pass are read from the
- * caller's memory, since the kernel's copy is in no argument of a function that is not called by everybody for
- * everything.
+ * A call is begun in the function of the system call, which sees failures of every sort; those where variants
+ * meet, as do_fchmodat(), are inlined into some of their callers by some kernels. The path is that of the function
+ * that does the thing, which has the place in the tree of files as the kernel found it. The names that these calls
+ * pass are read from the caller's memory, since the kernel's copy is in no argument of a function that is not called
+ * by everybody for everything.
  */
 #pragma once
 

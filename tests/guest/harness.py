@@ -223,6 +223,24 @@ def run_watched(event, program, *arguments, unit=None, **properties):
     )
 
 
+def check_process(run):
+    """Who did it, of all records of a program in which nobody acts for another."""
+    check_all(run, "abi", lambda line: b"i386" if run.program.endswith("32") else b"x86-64")
+    for field in ("pid", "tid", "ppid", "uid", "gid"):
+        check_all(run, field, lambda line, field=field: number(line[field]))
+    check_all(run, "exe", lambda line: os.fsencode(PROGRAMS / run.program))
+    check_all(run, "unit", lambda line: run.unit.encode())
+    check_all(run, "invocation_id", lambda line: line["invocation"].encode())
+
+
+def check_messages(run, ids):
+    """The message of all records, and its id by event."""
+    for line, record in pairs(run):
+        assert record["MESSAGE_ID"] == ids[record.event]
+        assert record.text("MESSAGE").isprintable()
+        assert record["PRIORITY"] == (b"5" if line["result"] < 0 else b"6")
+
+
 def check_caller(run):
     """Who did it, and by which call, of all records; and that the ledger has each once."""
     check_all(run, "event", lambda line: run.event.encode())

@@ -7,6 +7,8 @@ import pytest
 from harness import (
     PROGRAMS,
     check_all,
+    check_messages,
+    check_process,
     make_directory,
     number,
     records,
@@ -133,17 +135,8 @@ def test_what_was_asked_for(changed):
 
 
 def test_process_and_unit(changed):
-    abi = b"i386" if changed.program.endswith("32") else b"x86-64"
-    check_all(changed, "abi", lambda line: abi)
-    for field in ("pid", "tid", "ppid", "uid", "gid"):
-        check_all(changed, field, lambda line, field=field: number(line[field]))
-    check_all(changed, "exe", lambda line: os.fsencode(PROGRAMS / changed.program))
-    check_all(changed, "unit", lambda line: changed.unit.encode())
-    check_all(changed, "invocation_id", lambda line: line["invocation"].encode())
+    check_process(changed)
 
 
 def test_message(changed):
-    for line, record in zip(changed.account, changed.records):
-        assert record["MESSAGE_ID"] == MESSAGE_IDS[record.event]
-        assert record.text("MESSAGE").isprintable()
-        assert record["PRIORITY"] == (b"5" if line["result"] < 0 else b"6")
+    check_messages(changed, MESSAGE_IDS)

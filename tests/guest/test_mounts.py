@@ -5,7 +5,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from harness import PROGRAMS, check_all, make_directory, number, output, records, run_service, watch_properties, watching
+from harness import (
+    PROGRAMS, check_all, check_messages, check_process, make_directory, number, output, records, run_service,
+    watch_properties, watching,
+)  # fmt: skip
 from test_changes import of_bytes, of_number, of_word
 
 EVENTS = ("mount", "umount")
@@ -82,16 +85,8 @@ def test_what_was_asked_for(mounted):
 
 
 def test_process_and_unit(mounted):
-    check_all(mounted, "abi", lambda line: b"i386" if mounted.program.endswith("32") else b"x86-64")
-    for field in ("pid", "tid", "ppid", "uid", "gid"):
-        check_all(mounted, field, lambda line, field=field: number(line[field]))
-    check_all(mounted, "exe", lambda line: os.fsencode(PROGRAMS / mounted.program))
-    check_all(mounted, "unit", lambda line: mounted.unit.encode())
-    check_all(mounted, "invocation_id", lambda line: line["invocation"].encode())
+    check_process(mounted)
 
 
 def test_message(mounted):
-    for line, record in zip(mounted.account, mounted.records):
-        assert record["MESSAGE_ID"] == MESSAGE_IDS[record.event]
-        assert record.text("MESSAGE").isprintable()
-        assert record["PRIORITY"] == (b"5" if line["result"] < 0 else b"6")
+    check_messages(mounted, MESSAGE_IDS)

@@ -357,14 +357,14 @@ impl Probes {
         let status = |probe: &Probe| {
             let key = Key::of(probe);
             let Attached { function, name, link: _ } = self.attached.get(&key)?;
-            let (runs, not_started) = kernel.program_counts(probe.program).unwrap_or_default();
-            let (hits, mut misses) = match probe.kind {
+            // Each program is asked once, however many probes have it.
+            let of_program = told.insert(probe.program).then(|| kernel.program_counts(probe.program));
+            let (runs, not_started) = of_program.flatten().unwrap_or_default();
+            let (hits, misses) = match probe.kind {
                 Kind::Tracepoint => (runs, 0),
                 _ => profile.get(name).copied().unwrap_or_default(),
             };
-            if told.insert(probe.program) {
-                misses += not_started;
-            }
+            let misses = misses + not_started;
             let before = self.before.get(&key).copied().unwrap_or_default();
             Some(ProbeStatus {
                 function: (*function).to_owned(),
