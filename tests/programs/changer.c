@@ -4,15 +4,12 @@
  * over DIR/tree).
  */
 #include <fcntl.h>
-#include <limits.h>
 #include <stdint.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
-#include "account.h"
+#include "directory.h"
 
 #define BAD_ADDRESS ((char *)1)
 #define NO_FD (-1)
@@ -21,17 +18,6 @@
 #define SYS_fchmodat2 452
 #endif
 #define SYS_setxattrat_ 463
-
-static char dir[PATH_MAX];
-
-/* An absolute name below DIR. */
-static char *in_dir(const char *name)
-{
-	char *path;
-
-	MUST(asprintf(&path, "%s/%s", dir, name));
-	return path;
-}
 
 /*
  * Begins a line of the account: what was passed, and what the record must have as path. An `at` that is open
@@ -53,9 +39,7 @@ static void begin(const char *event, const char *call, const char *name, const c
 	if (at == NO_FD)
 		return;
 	MUST(fstat(at, &st));
-	account_number("major", major(st.st_dev));
-	account_number("minor", minor(st.st_dev));
-	account_number("inode", st.st_ino);
+	account_file(&st);
 }
 
 static void end(long result)

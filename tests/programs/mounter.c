@@ -3,15 +3,12 @@
  * own. SOURCE is what the file system that DIR is in is mounted from.
  */
 #include <fcntl.h>
-#include <limits.h>
 #include <sched.h>
 #include <stdint.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/wait.h>
 
-#include "account.h"
+#include "directory.h"
 
 #define BAD_ADDRESS ((char *)1)
 #define NO_FD (-1)
@@ -24,17 +21,6 @@
 struct attributes {
 	uint64_t set, cleared, propagation, user_namespace;
 };
-
-static char dir[PATH_MAX];
-
-/* An absolute name below DIR. */
-static char *in_dir(const char *name)
-{
-	char *path;
-
-	MUST(asprintf(&path, "%s/%s", dir, name));
-	return path;
-}
 
 /*
  * Begins a line of the account: what was passed, and the path that the record must have. If the kernel comes to that
@@ -54,9 +40,7 @@ static void begin(const char *event, const char *call, const char *name, const c
 	if (!found)
 		return;
 	MUST(lstat(path, &st));
-	account_number("major", major(st.st_dev));
-	account_number("minor", minor(st.st_dev));
-	account_number("inode", st.st_ino);
+	account_file(&st);
 }
 
 static void begin_mount(const char *call, const char *name, const char *arg, const char *path, int found,
