@@ -303,6 +303,6 @@ struct group_record {
 	__u64 cgroup_id;
 	__u32 change; /* enum group_change */
 	__u32 target;
-	__u32 path_length; /* path follows; none for GROUP_REMOVED */
+	__u32 path_length; /* path follows */
 	__u32 reserved;
 };

@@ -136,6 +136,17 @@ static __always_inline struct name_value *look_up_name(struct group_scratch *s, 
 	return value;
 }
 
+/* Of a group that is gone, too, the path: the daemon may not have been there when it was made. */
+static __always_inline void send_group_news(struct group_scratch *s, const char *path)
+{
+	long length = bpf_probe_read_kernel_str(s->path, CGROUP_PATH_MAX, path);
+
+	length = length > 0 ? (length - 1) & (CGROUP_PATH_MAX - 1) : 0;
+	s->record.path_length = length;
+	if (bpf_ringbuf_output(&group_ring, &s->record, sizeof(s->record) + length, BPF_RB_FORCE_WAKEUP))
+		group_news_lost++;
+}
+
 static __always_inline int on_cgroup_mkdir(struct cgroup *cgroup, const char *path)
 {
 	struct group_scratch *s = get_group_scratch();
@@ -143,7 +154,6 @@ static __always_inline int on_cgroup_mkdir(struct cgroup *cgroup, const char *pa
 	struct group group = {}, *parent;
 	struct name_value *value;
 	__u64 id, parent_id;
-	long length;
 
 	if (!s || !on_default_hierarchy(cgroup))
 		return 0;
@@ -151,9 +161,6 @@ static __always_inline int on_cgroup_mkdir(struct cgroup *cgroup, const char *pa
 	parent_id = BPF_CORE_READ(parent_cgroup, kn, id);
 	id = BPF_CORE_READ(cgroup, kn, id);
 	parent = bpf_map_lookup_elem(&groups, &parent_id);
-	length = bpf_probe_read_kernel_str(s->path, CGROUP_PATH_MAX, path);
-	if (length <= 0)
-		return 0;
 	value = look_up_name(s, cgroup, parent ? parent->target : NO_TARGET);
 	if (value) {
 		group.events = value->events;
@@ -171,21 +178,22 @@ static __always_inline int on_cgroup_mkdir(struct cgroup *cgroup, const char *pa
 	else
 		s->record.change =
 			bpf_map_update_elem(&groups, &id, &group, BPF_ANY) ? GROUP_NOT_ADDED : GROUP_ADDED;
-	length = (length - 1) & (CGROUP_PATH_MAX - 1);
-	s->record.path_length = length;
-	bpf_ringbuf_output(&group_ring, &s->record, sizeof(s->record) + length, BPF_RB_FORCE_WAKEUP);
+	send_group_news(s, path);
 	return 0;
 }
 
-static __always_inline int on_cgroup_release(struct cgroup *cgroup)
+static __always_inline int on_cgroup_release(struct cgroup *cgroup, const char *path)
 {
+	struct group_scratch *s = get_group_scratch();
 	__u64 id = BPF_CORE_READ(cgroup, kn, id);
-	struct group_record record = { .cgroup_id = id, .change = GROUP_REMOVED };
 
-	if (!on_default_hierarchy(cgroup))
+	if (!s || !on_default_hierarchy(cgroup))
 		return 0;
 	bpf_map_delete_elem(&groups, &id);
-	bpf_ringbuf_output(&group_ring, &record, sizeof(record), BPF_RB_FORCE_WAKEUP);
+	s->record.cgroup_id = id;
+	s->record.target = NO_TARGET;
+	s->record.change = GROUP_REMOVED;
+	send_group_news(s, path);
 	return 0;
 }
 

@@ -15,7 +15,7 @@ struct {
 /* News of control groups: a ring of their own, so that a flood of records cannot drown them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 256 << 10);
+	__uint(max_entries, 1 << 20);
 } group_ring SEC(".maps");
 
 struct {
@@ -55,6 +55,12 @@ const volatile __u64 high_water = 1 << 20;
  * reader looks at the ring by itself every flush interval, and waking it would be wasted work.
  */
 __u64 reader_sleeps = 0;
+
+/*
+ * News of control groups that found no room, so that the daemon looks at all of them anew. The kernel makes and
+ * releases one group at a time, so it is simply added to.
+ */
+__u64 group_news_lost = 0;
 
 /* Keeps the record types in the object's BTF, from which the daemon's types are made. */
 struct record_types {

@@ -74,7 +74,7 @@ int group_made(struct bpf_raw_tracepoint_args *ctx)
 SEC("raw_tp/cgroup_release")
 int group_released(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_cgroup_release((struct cgroup *)ctx->args[0]);
+	return on_cgroup_release((struct cgroup *)ctx->args[0], (const char *)ctx->args[1]);
 }
 
 /* Functions that change a file have an argument about its mount before the dentry since v5.12. */

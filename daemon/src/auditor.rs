@@ -1,19 +1,23 @@
 //! What is watched now, in the daemon and in the kernel: watches, probes, names and control groups.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
+use std::io;
 use std::path::PathBuf;
+use std::rc::Rc;
 
-use crate::config::Settings;
-use crate::control::{Counts, Coverage, Origin, Refusal, Resolution, Status, WatchId, WatchStatus};
+use crate::control::{Coverage, Origin, Refusal, Resolution, Status, WatchId, WatchStatus};
 use crate::event::{Event, EventSet};
 use crate::groups::{self, Groups};
-use crate::kernel::{Error, Kernel, Name, TargetId, Watched};
+use crate::kernel::{Error, Kernel, NO_TARGET, Name, TargetId, Watched};
 use crate::ledger::{self, Ledger};
+use crate::memory::{self, Count, Memory};
 use crate::names::SELF_TEST_UNIT;
+use crate::notice::{CallerDetails, Change};
 use crate::plan::{self, Set, Watch, Watches};
 use crate::policy::Policy;
 use crate::probes::Probes;
 use crate::skel::types;
+use crate::state::{self, State};
 use crate::unit_name::Target;
 use crate::wire;
 
@@ -25,8 +29,11 @@ const SELF_TEST: WatchId = 0;
 pub struct Auditor {
     kernel: Kernel,
     probes: Probes,
-    watches: Watches,
-    next: WatchId,
+    /// What is kept for the next daemon.
+    state: State,
+    memory: Rc<Memory>,
+    /// See [`state::layout`].
+    layout: String,
     /// Targets, and what was counted for them.
     pub ledger: Ledger,
     /// The watched groups.
@@ -35,35 +42,85 @@ pub struct Auditor {
     pub all_groups: Groups,
     names: HashMap<Name, Watched>,
     hierarchy: PathBuf,
-    /// What the self-test showed of each event that was attached then.
-    tested: BTreeMap<Event, Result<(), String>>,
 }
 
 impl Auditor {
-    /// Begins with no watch.
-    pub fn new(kernel: Kernel, probes: Probes, settings: &Settings, hierarchy: PathBuf) -> Self {
+    /// Begins with the watches of the state, which are in force only when something is applied.
+    pub fn new(
+        kernel: Kernel,
+        probes: Probes,
+        ledger: Ledger,
+        memory: Rc<Memory>,
+        state: State,
+        layout: String,
+        hierarchy: PathBuf,
+    ) -> Self {
         let mut all_groups = Groups::default();
+        let mut groups = Groups::default();
+        // What the daemon before has entered.
+        let entered: HashSet<_> = kernel.group_ids().into_iter().collect();
         for (id, path) in groups::tree(&hierarchy, "/") {
             all_groups.insert(id, &path);
+            if entered.contains(&id) {
+                groups.insert(id, &path);
+            }
         }
-        Self {
-            kernel,
-            probes,
-            watches: Watches::new(),
-            next: 1,
-            ledger: Ledger::new(settings.watches),
-            groups: Groups::default(),
-            all_groups,
-            names: HashMap::new(),
-            hierarchy,
-            tested: BTreeMap::new(),
-        }
+        let names = kernel.names().into_iter().collect();
+        Self { kernel, probes, state, memory, layout, ledger, groups, all_groups, names, hierarchy }
+    }
+
+    /// Notes everything for the next daemon.
+    fn commit(&self) -> Result<(), Refusal> {
+        let mut descriptors: Vec<_> = self.kernel.descriptors().collect();
+        descriptors.extend(self.probes.descriptors(self.events()));
+        let mut state = self.state.clone();
+        let told = self.memory.get(memory::CHANGES_TOLD);
+        state.changes.retain(|change| change.number > told);
+        let document = state::to_document(&self.layout, descriptors, self.ledger.targets(), &state);
+        let saved = document.map_err(io::Error::from).and_then(|d| self.memory.save_document(&d));
+        saved.map_err(|e| Refusal::Kernel(format!("cannot note what is watched for the next daemon: {e}")))
+    }
+
+    /// All events that are watched.
+    fn events(&self) -> EventSet {
+        self.state.watches.values().fold(EventSet::default(), |all, w| all.union(w.events))
+    }
+
+    /// Changes of the watches that no record has told of.
+    pub fn untold_changes(&self) -> Vec<Change> {
+        let told = self.memory.get(memory::CHANGES_TOLD);
+        self.state.changes.iter().filter(|change| change.number > told).cloned().collect()
+    }
+
+    /// Notes a change of the watches, which is to be told of.
+    fn note_change(&mut self, added: bool, id: WatchId, watch: &Watch, caller: CallerDetails) {
+        let told = self.memory.get(memory::CHANGES_TOLD);
+        self.state.changes.retain(|change| change.number > told);
+        self.state.last_change += 1;
+        let events: Vec<_> = watch.events.iter().map(Event::name).collect();
+        self.state.changes.push(Change {
+            number: self.state.last_change,
+            added,
+            id,
+            unit: watch.target.to_string(),
+            events: events.join(" "),
+            caller,
+        });
+    }
+
+    /// True if the self-test has shown of all that is attached now whether it comes.
+    pub fn is_tested(&self) -> bool {
+        self.testable().iter().all(|e| self.state.tested.contains_key(&e))
+    }
+
+    /// What is watched and has probes.
+    fn testable(&self) -> EventSet {
+        self.events().iter().filter(|e| self.probes.lacking(*e).is_none()).collect()
     }
 
     /// Watches the self-test's unit, for all that is attached. False if that is nothing.
     pub fn begin_self_test(&mut self) -> Result<bool, Refusal> {
-        let events = self.watches.values().fold(EventSet::default(), |all, w| all.union(w.events));
-        let events: EventSet = events.iter().filter(|e| self.probes.lacking(*e).is_none()).collect();
+        let events = self.testable();
         let Ok(target) = Target::parse(SELF_TEST_UNIT) else { return Ok(false) };
         if events.is_empty() {
             return Ok(false);
@@ -71,34 +128,34 @@ impl Auditor {
         let resolution = Resolution { id: SELF_TEST_UNIT.to_owned(), running: Vec::new() };
         let origin = Origin::SelfTest;
         let watch = Watch { target, events, origin, unit_log: false, capture: 0, set_up: false, resolution };
-        let mut wanted = self.watches.clone();
+        let mut wanted = self.state.watches.clone();
         wanted.insert(SELF_TEST, watch);
-        self.replace(wanted, self.next)?;
+        self.replace(wanted, self.state.next)?;
         Ok(true)
     }
 
     /// Ends the self-test, in which these events came; `ended` says why it could not be run to its end, if so.
     pub fn end_self_test(&mut self, came: EventSet, ended: &Result<(), String>) -> Result<(), Refusal> {
-        let Some(watch) = self.watches.get(&SELF_TEST) else { return Ok(()) };
+        let Some(watch) = self.state.watches.get(&SELF_TEST) else { return Ok(()) };
         for event in watch.events.iter() {
             let result = match ended {
                 _ if came.contains(event) => Ok(()),
                 Ok(()) => Err("the self-test did it and no record came".to_owned()),
                 Err(why) => Err(format!("the self-test could not be run: {why}")),
             };
-            self.tested.insert(event, result);
+            self.state.tested.insert(event, result);
         }
         let kernel = &self.kernel;
         self.ledger.discard(&vec![SELF_TEST], &|t| kernel.counters(t));
-        let mut wanted = self.watches.clone();
+        let mut wanted = self.state.watches.clone();
         wanted.remove(&SELF_TEST);
-        self.replace(wanted, self.next)
+        self.replace(wanted, self.state.next)
     }
 
     /// How far an event can be recorded on this machine.
     pub fn coverage(&self, event: Event) -> Coverage {
         let missing = self.probes.missing_parts(event).join("; ");
-        let (state, detail) = match self.tested.get(&event) {
+        let (state, detail) = match self.state.tested.get(&event) {
             _ if self.probes.lacking(event).is_some() => {
                 ("unavailable", self.probes.lacking(event).unwrap_or_default().to_owned())
             }
@@ -113,12 +170,12 @@ impl Auditor {
 
     /// The watches.
     pub fn watches(&self) -> &Watches {
-        &self.watches
+        &self.state.watches
     }
 
     /// The watches but the daemon's own.
     pub fn public_watches(&self) -> impl Iterator<Item = (&WatchId, &Watch)> {
-        self.watches.iter().filter(|(id, _)| **id != SELF_TEST)
+        self.state.watches.iter().filter(|(id, _)| **id != SELF_TEST)
     }
 
     /// Number of probes attached.
@@ -128,13 +185,14 @@ impl Auditor {
 
     /// Replaces the watches of policies by these. On an error everything is as before.
     pub fn set_policies(&mut self, policies: &[Policy]) -> Result<(), Refusal> {
-        let mut wanted = self.watches.clone();
+        let mut wanted = self.state.watches.clone();
         wanted.retain(|_, w| !matches!(w.origin, Origin::Policy(_)));
-        let mut next = self.next;
+        let mut next = self.state.next;
         for policy in policies {
             for target in &policy.units {
                 let origin = Origin::Policy(policy.name.clone());
-                let before = self.watches.iter().find(|(_, w)| w.origin == origin && w.target == *target);
+                let before =
+                    self.state.watches.iter().find(|(_, w)| w.origin == origin && w.target == *target);
                 // A watch that stays keeps its number, and so its object and its counts.
                 let (id, resolution) = match before {
                     Some((id, watch)) => (*id, watch.resolution.clone()),
@@ -163,30 +221,34 @@ impl Auditor {
         target: Target,
         events: EventSet,
         resolution: Resolution,
+        caller: CallerDetails,
     ) -> Result<WatchId, Refusal> {
-        let id = self.next;
-        let mut wanted = self.watches.clone();
+        let id = self.state.next;
+        let mut wanted = self.state.watches.clone();
         let origin = Origin::RunTime;
         let watch = Watch { target, events, origin, unit_log: false, capture: 0, set_up: false, resolution };
-        wanted.insert(id, watch);
+        wanted.insert(id, watch.clone());
         self.replace(wanted, id + 1)?;
         let lacking: Vec<_> =
             events.iter().filter_map(|e| Some(format!("{e}: {}", self.probes.lacking(e)?))).collect();
         if lacking.len() == events.iter().count() {
-            let mut wanted = self.watches.clone();
+            let mut wanted = self.state.watches.clone();
             wanted.remove(&id);
-            self.replace(wanted, self.next)?;
+            self.replace(wanted, self.state.next)?;
             return Err(Refusal::Kernel(format!(
                 "Nothing of that can be recorded here. {}",
                 lacking.join("; ")
             )));
         }
+        self.note_change(true, id, &watch, caller);
+        self.commit()?;
         Ok(id)
     }
 
     /// Removes a run-time watch.
-    pub fn remove(&mut self, id: WatchId) -> Result<Watch, Refusal> {
+    pub fn remove(&mut self, id: WatchId, caller: CallerDetails) -> Result<(), Refusal> {
         let watch = self
+            .state
             .watches
             .get(&id)
             .filter(|_| id != SELF_TEST)
@@ -197,17 +259,17 @@ impl Auditor {
             )));
         }
         let watch = watch.clone();
-        let mut wanted = self.watches.clone();
+        let mut wanted = self.state.watches.clone();
         wanted.remove(&id);
-        self.replace(wanted, self.next)?;
-        Ok(watch)
+        self.note_change(false, id, &watch, caller);
+        self.replace(wanted, self.state.next).inspect_err(|_| drop(self.state.changes.pop()))
     }
 
     /// Takes over what systemd says of watches.
     pub fn resolved(&mut self, resolutions: Vec<(WatchId, Resolution)>) -> Result<(), Refusal> {
         let mut changed = false;
         for (id, resolution) in resolutions {
-            if let Some(watch) = self.watches.get_mut(&id) {
+            if let Some(watch) = self.state.watches.get_mut(&id) {
                 changed |= watch.resolution != resolution;
                 watch.resolution = resolution;
             }
@@ -216,14 +278,14 @@ impl Auditor {
     }
 
     fn replace(&mut self, wanted: Watches, next: WatchId) -> Result<(), Refusal> {
-        let before = std::mem::replace(&mut self.watches, wanted);
+        let before = std::mem::replace(&mut self.state.watches, wanted);
         match self.apply() {
             Ok(()) => {
-                self.next = next;
+                self.state.next = next;
                 Ok(())
             }
             Err(refusal) => {
-                self.watches = before;
+                self.state.watches = before;
                 // What could be applied once can be applied again.
                 self.apply()?;
                 Err(refusal)
@@ -241,7 +303,7 @@ impl Auditor {
                     .to_owned(),
             )
         })?;
-        let watches = || set.iter().filter_map(|id| self.watches.get(id));
+        let watches = || set.iter().filter_map(|id| self.state.watches.get(id));
         let events = watches().fold(EventSet::default(), |all, w| all.union(w.events));
         // What no probe tells of must not be told of in part.
         let events: EventSet = events.iter().filter(|e| self.probes.lacking(*e).is_none()).collect();
@@ -254,18 +316,20 @@ impl Auditor {
     }
 
     /// Makes the kernel side what the watches say. Probes first, so that nothing is watched without them; names
-    /// before groups, so that no group can come in between.
+    /// before groups, so that no group can come in between. What the kernel side is to be is noted before, and again
+    /// when it is: whatever the daemon is broken off in, the next one comes to the same.
     fn apply(&mut self) -> Result<(), Refusal> {
-        let events = self.watches.values().fold(EventSet::default(), |all, w| all.union(w.events));
+        let events = self.events();
         self.probes.want(&mut self.kernel, events).map_err(|e| Refusal::Kernel(e.to_string()))?;
         let mut names = HashMap::new();
         let mut targets: Vec<TargetId> = Vec::new();
-        for plan in plan::names(&self.watches) {
+        for plan in plan::names(&self.state.watches) {
             let parent = self.target(&plan.parent)?.target;
             let watched = self.target(&plan.set)?;
             targets.extend([parent, watched.target]);
             names.insert(Name { parent, name: plan.name }, watched);
         }
+        self.commit()?;
         for (name, watched) in &names {
             if self.names.get(name) != Some(watched) {
                 self.kernel.set_name(name, *watched).map_err(|e| limit(&e))?;
@@ -282,18 +346,20 @@ impl Auditor {
             self.kernel.remove_name(&name).map_err(|e| kernel_refused(&e))?;
             self.names.remove(&name);
         }
+        self.probes.remove_unneeded(events).map_err(|e| Refusal::Kernel(e.to_string()))?;
         for (_, group) in self.groups.iter() {
-            let set = plan::covering(&self.watches, &group.path);
+            let set = plan::covering(&self.state.watches, &group.path);
             let kernel = &self.kernel;
             targets.extend(self.ledger.target(&set, &|t| kernel.counters(t)));
         }
-        self.ledger.retain(&targets);
-        Ok(())
+        self.ledger.retain(&targets, &self.state.watches);
+        self.commit()
     }
 
     /// Enters the groups of all units that run, and those below them.
     fn enter_running(&mut self) -> Result<(), Refusal> {
-        let running: Vec<_> = self.watches.values().flat_map(|w| w.resolution.running.clone()).collect();
+        let running: Vec<_> =
+            self.state.watches.values().flat_map(|w| w.resolution.running.clone()).collect();
         for unit in running {
             // A unit below a slice has an invocation of its own, which systemd notes at its group; a group below
             // a unit's has the unit's.
@@ -314,7 +380,7 @@ impl Auditor {
 
     /// Makes the kernel's entry of a group what the watches say.
     fn enter(&mut self, id: u64, path: &str, invocation: &str, insert: bool) -> Result<(), Refusal> {
-        let set = plan::covering(&self.watches, path);
+        let set = plan::covering(&self.state.watches, path);
         let current = self.kernel.group(id).map_err(|e| kernel_refused(&e))?;
         if set.is_empty() {
             if current.is_some() {
@@ -348,7 +414,7 @@ impl Auditor {
 
     /// Forgets the groups that no watch covers any more; records up to this position may still name them.
     pub fn forget_unwatched(&mut self, position: u64) {
-        let unwatched = |path: &str| plan::covering(&self.watches, path).is_empty();
+        let unwatched = |path: &str| plan::covering(&self.state.watches, path).is_empty();
         let gone: Vec<_> = self.groups.iter().filter(|(_, g)| unwatched(&g.path)).map(|(id, _)| id).collect();
         for id in gone {
             self.groups.remove_behind(id, position);
@@ -358,7 +424,8 @@ impl Auditor {
     /// Takes over one piece of the kernel's news; `position` is where the ring of records stands.
     pub fn group_news(&mut self, data: &[u8], position: u64) -> Result<(), Refusal> {
         let Some(record) = wire::read::<types::group_record>(data) else {
-            self.ledger.undecodable();
+            let word = self.memory.word(NO_TARGET, Event::Open, Count::Decode);
+            self.memory.set(word, self.memory.get(word) + 1);
             return Ok(());
         };
         let types::group_record { cgroup_id, change, target, path_length, reserved: _ } = record;
@@ -368,9 +435,15 @@ impl Auditor {
         let path = String::from_utf8_lossy(path);
         match types::group_change(change) {
             types::group_change::GROUP_REMOVED => {
-                self.all_groups.remove_behind(cgroup_id, position);
-                if self.groups.get(cgroup_id).is_some() {
-                    self.groups.remove_behind(cgroup_id, position);
+                let watched = !plan::covering(&self.state.watches, &path).is_empty();
+                for (groups, known) in [(&mut self.all_groups, true), (&mut self.groups, watched)] {
+                    // It may have gone while no daemon was there to hear of it; its records are still to be read.
+                    if known && groups.get(cgroup_id).is_none() {
+                        groups.insert(cgroup_id, &path);
+                    }
+                    if groups.get(cgroup_id).is_some() {
+                        groups.remove_behind(cgroup_id, position);
+                    }
                 }
             }
             types::group_change::GROUP_UNWATCHED => self.all_groups.insert(cgroup_id, &path),
@@ -378,7 +451,7 @@ impl Auditor {
                 self.all_groups.insert(cgroup_id, &path);
                 self.groups.insert(cgroup_id, &path);
                 // The watches may have changed since the kernel side looked.
-                if self.ledger.set(target) != plan::covering(&self.watches, &path) {
+                if !self.ledger.has(target, &plan::covering(&self.state.watches, &path)) {
                     self.enter(cgroup_id, &path, "", false)?;
                 }
             }
@@ -392,35 +465,42 @@ impl Auditor {
         Ok(())
     }
 
+    /// Some news of groups was lost, up to this position of the ring of records: looks at all there are.
+    pub fn look_at_all_groups(&mut self, position: u64) -> Result<(), Refusal> {
+        let all = groups::tree(&self.hierarchy, "/");
+        let there = all.iter().map(|(id, _)| *id).collect();
+        self.all_groups.retain_behind(&there, position);
+        self.groups.retain_behind(&there, position);
+        for (id, path) in all {
+            if !self.all_groups.has(id) {
+                self.all_groups.insert(id, &path);
+                self.enter(id, &path, "", true)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The whole ledger.
     pub fn status(&self) -> Status {
-        let mut total = Counts::default();
-        for (_, counts) in self.counts(|_| true) {
-            ledger::add(&mut total, &counts);
-        }
+        let total = self.ledger.total(&|t| self.kernel.counters(t));
         Status { total, probes: self.probes.status(&self.kernel).unwrap_or_default() }
     }
 
-    fn counts(&self, accept: impl Fn(&Set) -> bool) -> Vec<(Event, Counts)> {
-        self.ledger.counts(&|t| self.kernel.counters(t), accept)
-    }
-
     /// Losses that no record has told of.
-    pub fn untold(&mut self) -> Vec<ledger::Untold> {
-        let kernel = &self.kernel;
-        self.ledger.untold(&|t| kernel.counters(t))
+    pub fn untold(&self) -> Vec<ledger::Untold> {
+        self.ledger.untold(&|t| self.kernel.counters(t))
     }
 
     /// A watch as the bus shows it.
     pub fn watch_status(&self, id: WatchId) -> Option<WatchStatus> {
-        let watch = self.watches.get(&id).filter(|_| id != SELF_TEST)?;
-        let counts = self.counts(|set| set.contains(&id));
+        let watch = self.state.watches.get(&id).filter(|_| id != SELF_TEST)?;
+        let counts = self.ledger.of_watch(id, &|t| self.kernel.counters(t));
         Some(WatchStatus {
             id,
             target: watch.target.clone(),
             events: watch.events,
             origin: watch.origin.clone(),
-            control_groups: self.groups.paths(|g| plan::covering(&self.watches, &g.path).contains(&id)),
+            control_groups: self.groups.paths(|g| plan::covering(&self.state.watches, &g.path).contains(&id)),
             coverage: watch.events.iter().map(|e| self.coverage(e)).collect(),
             counts: counts.into_iter().filter(|(e, _)| watch.events.contains(*e)).collect(),
         })
@@ -429,6 +509,11 @@ impl Auditor {
     /// Descriptors of the rings.
     pub fn ring_descriptors(&self) -> [std::os::fd::BorrowedFd<'_>; 2] {
         self.kernel.ring_descriptors()
+    }
+
+    /// The last thing of a daemon that another goes on after.
+    pub fn hand_over(&self) -> Result<(), Refusal> {
+        self.commit()
     }
 
     /// Ends auditing: no probe is left.

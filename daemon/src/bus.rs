@@ -111,6 +111,8 @@ struct Service<F> {
     served: BTreeSet<WatchId>,
     /// The event loop waits for the self-test.
     self_test: SelfTest,
+    /// The event loop was told to stop and waits to hear why.
+    asked_why: bool,
     /// The daemon stops.
     stopping: bool,
 }
@@ -135,6 +137,7 @@ impl<F: Fn() -> Builder<'static>> Service<F> {
             watches: Watches::default(),
             served: BTreeSet::new(),
             self_test: SelfTest::Unasked,
+            asked_why: false,
             stopping: false,
         }
     }
@@ -234,6 +237,12 @@ impl<F: Fn() -> Builder<'static>> Service<F> {
             {
                 asking = ask(connection, questions).boxed_local().fuse();
             }
+            if std::mem::take(&mut self.asked_why) {
+                // Without an answer nothing is said: then the event loop leaves all for another daemon.
+                if let Ok(restart) = systemd::is_restarting(connection).await {
+                    self.mailbox.post(Request::Stopped { restart });
+                }
+            }
             if listening && self.self_test == SelfTest::Asked {
                 self.start_self_test(connection).await;
             }
@@ -299,6 +308,7 @@ impl<F: Fn() -> Builder<'static>> Service<F> {
         match notice {
             Some(Notice::Resolve(list)) => self.watches.replace(list),
             Some(Notice::SelfTest) => self.self_test = SelfTest::Asked,
+            Some(Notice::WhyStop) => self.asked_why = true,
             Some(Notice::Stop) | None => self.stopping = true,
         }
     }

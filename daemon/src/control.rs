@@ -10,6 +10,7 @@ use std::sync::mpsc;
 
 use futures_channel::oneshot;
 use nix::sys::eventfd::EventFd;
+use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, EventSet};
 use crate::unit_name::Target;
@@ -49,7 +50,7 @@ pub enum Origin {
 }
 
 /// Who called a method on the bus.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Caller {
     /// Process id.
     pub pid: u32,
@@ -201,6 +202,11 @@ pub enum Request {
     },
     /// What systemd says now of watches: after [`Notice::Resolve`], or when something changed.
     Resolved(Vec<(WatchId, Resolution)>),
+    /// Whether the daemon is stopped to be started again at once, or for good.
+    Stopped {
+        /// Started again.
+        restart: bool,
+    },
     /// The unit of the self-test has ended, or could not be started: then why.
     SelfTested(Result<(), String>),
     /// The bus side cannot work at all; the daemon ends with this message.
@@ -215,6 +221,8 @@ pub enum Notice {
     Resolve(Vec<(WatchId, Target)>),
     /// Start the unit of the self-test, and post [`Request::SelfTested`] when it has ended.
     SelfTest,
+    /// Asks for [`Request::Stopped`]: the daemon was told to stop.
+    WhyStop,
     /// The daemon stops: release the name, close the connection.
     Stop,
 }

@@ -1,6 +1,6 @@
 //! The control groups that are watched: found through systemd and the tree, followed through the kernel's news.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -26,64 +26,73 @@ impl Group {
     }
 }
 
-/// Watched groups by id. A group that is gone stays until the records that name it have been read.
+/// Groups by id. A group that is gone stays until the records that name it have been read.
 #[derive(Debug, Default)]
 pub struct Groups {
-    known: HashMap<u64, Group>,
+    known: HashMap<u64, Known>,
     /// Groups that are gone, and the position in the ring behind which nothing names them.
     gone: VecDeque<(u64, u64)>,
+}
+
+#[derive(Debug)]
+struct Known {
+    group: Group,
+    /// Position behind which nothing names it, if it is gone.
+    gone: Option<u64>,
 }
 
 impl Groups {
     /// The group of this id.
     pub fn get(&self, id: u64) -> Option<&Group> {
-        self.known.get(&id)
+        self.known.get(&id).map(|k| &k.group)
     }
 
     /// True if the group is known, and not gone.
     pub fn has(&self, id: u64) -> bool {
-        self.known.contains_key(&id) && !self.is_gone(id)
-    }
-
-    fn is_gone(&self, id: u64) -> bool {
-        self.gone.iter().any(|(gone, _)| *gone == id)
+        self.known.get(&id).is_some_and(|k| k.gone.is_none())
     }
 
     /// All of them, by id.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &Group)> {
-        self.known.iter().map(|(id, g)| (*id, g))
+        self.known.iter().map(|(id, k)| (*id, &k.group))
     }
 
     /// Paths of those that are there now, sorted.
     pub fn paths(&self, accept: impl Fn(&Group) -> bool) -> Vec<String> {
-        let mut paths: Vec<_> = self
-            .known
-            .iter()
-            .filter(|(id, g)| !self.is_gone(**id) && accept(g))
-            .map(|(_, g)| g.path.clone())
-            .collect();
+        let there = self.known.values().filter(|k| k.gone.is_none() && accept(&k.group));
+        let mut paths: Vec<_> = there.map(|k| k.group.path.clone()).collect();
         paths.sort();
         paths
     }
 
     /// Enters a group.
     pub fn insert(&mut self, id: u64, path: &str) {
-        self.gone.retain(|(gone, _)| *gone != id);
-        self.known.insert(id, Group::new(path));
+        self.known.insert(id, Known { group: Group::new(path), gone: None });
     }
 
     /// A group is gone, or not watched any more; records up to this position may still name it. Positions never
     /// go back.
     pub fn remove_behind(&mut self, id: u64, position: u64) {
-        if !self.is_gone(id) {
+        if let Some(known) = self.known.get_mut(&id).filter(|k| k.gone.is_none()) {
+            known.gone = Some(position);
             self.gone.push_back((id, position));
+        }
+    }
+
+    /// Of those that are not among these, none is there any more, see [`remove_behind`](Self::remove_behind).
+    pub fn retain_behind(&mut self, there: &HashSet<u64>, position: u64) {
+        let gone: Vec<_> = self.known.keys().filter(|id| !there.contains(id)).copied().collect();
+        for id in gone {
+            self.remove_behind(id, position);
         }
     }
 
     /// Forgets what is gone, as far as the ring has been read.
     pub fn forget(&mut self, consumed: u64) {
         while self.gone.front().is_some_and(|(_, position)| *position <= consumed) {
-            if let Some((id, _)) = self.gone.pop_front() {
+            let Some((id, position)) = self.gone.pop_front() else { return };
+            // It may have come back: a watch that is added again.
+            if self.known.get(&id).is_some_and(|k| k.gone == Some(position)) {
                 self.known.remove(&id);
             }
         }

@@ -1,25 +1,27 @@
 //! The BPF object: loaded once, its maps and programs.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Iter, Link, MapCore, MapFlags, OpenObject, PrintLevel};
+use libbpf_rs::{Iter, MapCore, MapFlags, OpenObject, PrintLevel};
 
 use crate::attach;
 use crate::config::Settings;
 use crate::event::EVENTS;
 use crate::names::TRACEFS_GROUP;
-use crate::ring::{Ring, SharedArray, SharedFlag};
+use crate::ring::{Ring, SharedNumber, SharedWords};
 use crate::skel::{OpenTraceleftSkel, TraceleftSkel, TraceleftSkelBuilder, types};
+use crate::store::{self, Inherited};
 use crate::unit_name::Target;
 use crate::wire;
 
 /// Bytes of the ring that tells of control groups.
-const GROUP_RING_SIZE: u32 = 256 << 10;
+const GROUP_RING_SIZE: u32 = 1 << 20;
 /// The reader is woken at once when the ring is this full: an eighth.
 const HIGH_WATER_PART: u32 = 8;
 /// Connections being made, at most; beyond them an attempt is recorded without its outcome.
@@ -27,6 +29,12 @@ const CONNECTS: u32 = 4096;
 
 /// Programs that belong to no probe: they follow control groups, and end the others.
 const ALWAYS_LOADED: [&str; 3] = ["group_made", "group_released", "finish_record"];
+/// Tracepoints of control groups, and the programs that are attached to them.
+const GROUP_TRACEPOINTS: [(&str, &str); 2] =
+    [("group_made", "cgroup_mkdir"), ("group_released", "cgroup_release")];
+
+/// 64-bit numbers that are counted of one target on one processor.
+const TARGET_WORDS: usize = size_of::<types::target_counters>() / size_of::<u64>();
 
 /// The program that goes through the files of all tasks.
 const FIND_LISTENERS: &str = "find_listeners";
@@ -93,12 +101,12 @@ pub struct Watched {
 pub struct Kernel {
     skel: TraceleftSkel<'static>,
     /// By target and processor.
-    counters: SharedArray,
+    counters: SharedWords,
     processors: u32,
     /// The programs that have been loaded since.
-    loaded: HashMap<&'static str, OwnedFd>,
+    loaded: HashMap<String, OwnedFd>,
     /// Keep the programs attached that follow control groups.
-    group_links: Vec<Link>,
+    _group_links: Vec<OwnedFd>,
 }
 
 impl fmt::Debug for Kernel {
@@ -107,15 +115,25 @@ impl fmt::Debug for Kernel {
     }
 }
 
+/// Name under which the service manager keeps a map.
+fn map_name(map: &OsStr) -> String {
+    format!("map.{}", map.to_string_lossy())
+}
+
+/// The same of a program.
+fn program_name(program: &str) -> String {
+    format!("program.{program}")
+}
+
+/// The same of what follows control groups.
+fn link_name(tracepoint: &str) -> String {
+    format!("link.{tracepoint}")
+}
+
 impl Kernel {
     /// Loads the object with maps of these sizes, and attaches what follows control groups.
     pub fn load(settings: &Settings) -> Result<(Self, Rings), Error> {
-        // libbpf explains a refusal at the level of warnings; the journal has it with ours.
-        libbpf_rs::set_print(Some((PrintLevel::Warn, |_, text| log::warn!("libbpf: {}", text.trim_end()))));
-        // Once, and for the rest of the process's life.
-        let processors =
-            libbpf_rs::num_possible_cpus().trying("cannot find out how many processors there are")?;
-        let processors = u32::try_from(processors).unwrap_or(u32::MAX);
+        let processors = prepare()?;
         let mut open = open_with(Box::leak(Box::new(MaybeUninit::uninit())), &ALWAYS_LOADED)?;
         let sizes = [
             (&mut open.maps.ring, settings.ring_size),
@@ -138,30 +156,83 @@ impl Kernel {
             rodata.high_water = u64::from(settings.ring_size / HIGH_WATER_PART);
             rodata.processors = processors;
         }
-        let mut skel = open.load().trying("cannot load the BPF programs")?;
-        let flag = skel.maps.bss_data.take().map(|bss| SharedFlag::new(&mut bss.reader_sleeps));
-        let rings = Rings {
-            records: Ring::new(skel.maps.ring.as_fd(), settings.ring_size).map_err(mapping_failed)?,
-            groups: Ring::new(skel.maps.group_ring.as_fd(), GROUP_RING_SIZE).map_err(mapping_failed)?,
-            reader_sleeps: flag.ok_or_else(|| mapping_failed(io::Error::other("no .bss")))?,
-        };
+        let skel = open.load().trying("cannot load the BPF programs")?;
         let finisher = skel.progs.finish_record.as_fd().as_raw_fd();
         skel.maps
             .finisher
             .update(&0u32.to_ne_bytes(), &finisher.to_ne_bytes(), MapFlags::ANY)
             .trying("cannot set the finishing program")?;
-        let length = settings.watches.saturating_mul(processors) as usize;
-        let counters =
-            SharedArray::new(skel.maps.counters.as_fd(), length, size_of::<types::target_counters>())
-                .map_err(mapping_failed)?;
-        let mut kernel = Self { skel, counters, processors, loaded: HashMap::new(), group_links: Vec::new() };
-        kernel.attach_groups()?;
-        Ok((kernel, rings))
+        let mut links = Vec::new();
+        for (program, tracepoint) in GROUP_TRACEPOINTS {
+            let program = skel.object().progs().find(|p| p.name() == program);
+            let program = program.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound));
+            let link = program.and_then(|p| attach::raw_tracepoint(p.as_fd(), tracepoint));
+            links.push(
+                link.map_err(libbpf_rs::Error::from)
+                    .trying(format_args!("cannot attach to the tracepoint {tracepoint}"))?,
+            );
+        }
+        for map in skel.object().maps() {
+            keep(&map_name(map.name()), map.as_fd())?;
+        }
+        for ((_, tracepoint), link) in GROUP_TRACEPOINTS.iter().zip(&links) {
+            keep(&link_name(tracepoint), link.as_fd())?;
+        }
+        Self::assemble(skel, settings, processors, HashMap::new(), links)
+    }
+
+    /// Takes over what the daemon before has loaded, with the same settings, from the same object.
+    pub fn adopt(settings: &Settings, inherited: &mut Inherited) -> Result<(Self, Rings), Error> {
+        let processors = prepare()?;
+        let mut open = open_with(Box::leak(Box::new(MaybeUninit::uninit())), &[])?;
+        let mut take = |name: &str| {
+            let missing = || libbpf_rs::Error::from(io::Error::from(io::ErrorKind::NotFound));
+            inherited.remove(name).ok_or_else(missing).trying(format_args!("{name} is not in the store"))
+        };
+        for mut map in open.open_object_mut().maps_mut() {
+            let descriptor = take(&map_name(map.name()))?;
+            map.reuse_fd(descriptor.as_fd()).trying("cannot take over a BPF map")?;
+        }
+        let links = GROUP_TRACEPOINTS.iter().map(|(_, t)| take(&link_name(t))).collect::<Result<_, _>>()?;
+        let skel = open.load().trying("cannot take over the BPF maps")?;
+        let prefix = program_name("");
+        let names: Vec<_> = inherited.keys().filter(|name| name.starts_with(&prefix)).cloned().collect();
+        let loaded = names
+            .iter()
+            .filter_map(|name| Some((name.strip_prefix(&prefix)?.to_owned(), inherited.remove(name)?)));
+        Self::assemble(skel, settings, processors, loaded.collect(), links)
+    }
+
+    fn assemble(
+        mut skel: TraceleftSkel<'static>,
+        settings: &Settings,
+        processors: u32,
+        loaded: HashMap<String, OwnedFd>,
+        group_links: Vec<OwnedFd>,
+    ) -> Result<(Self, Rings), Error> {
+        let bss = skel.maps.bss_data.take();
+        let bss = bss.ok_or_else(|| mapping_failed(io::Error::other("no .bss")))?;
+        let rings = Rings {
+            records: Ring::new(skel.maps.ring.as_fd(), settings.ring_size).map_err(mapping_failed)?,
+            groups: Ring::new(skel.maps.group_ring.as_fd(), GROUP_RING_SIZE).map_err(mapping_failed)?,
+            reader_sleeps: SharedNumber::new(&mut bss.reader_sleeps),
+            group_news_lost: SharedNumber::new(&mut bss.group_news_lost),
+        };
+        let length = settings.watches.saturating_mul(processors) as usize * TARGET_WORDS;
+        let counters = SharedWords::read_only(skel.maps.counters.as_fd(), length).map_err(mapping_failed)?;
+        Ok((Self { skel, counters, processors, loaded, _group_links: group_links }, rings))
+    }
+
+    /// Names under which the service manager keeps all this.
+    pub fn descriptors(&self) -> impl Iterator<Item = String> {
+        let maps: Vec<_> = self.skel.object().maps().map(|m| map_name(m.name())).collect();
+        let links = GROUP_TRACEPOINTS.iter().map(|(_, tracepoint)| link_name(tracepoint));
+        maps.into_iter().chain(links).chain(self.loaded.keys().map(|p| program_name(p)))
     }
 
     /// Loads those of these programs that have not been loaded yet.
     pub fn load_programs(&mut self, programs: impl Iterator<Item = &'static str>) -> Result<(), Error> {
-        let missing: Vec<_> = programs.filter(|p| !self.loaded.contains_key(p)).collect();
+        let missing: Vec<_> = programs.filter(|p| !self.loaded.contains_key(*p)).collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -169,8 +240,9 @@ impl Kernel {
         let skel = self.load_again(&mut storage, &missing)?;
         for program in skel.object().progs() {
             if let Some(name) = missing.iter().find(|p| program.name() == **p) {
+                keep(&program_name(name), program.as_fd())?;
                 let descriptor = program.as_fd().try_clone_to_owned().map_err(libbpf_rs::Error::from);
-                self.loaded.insert(name, descriptor.trying("cannot keep a BPF program")?);
+                self.loaded.insert((*name).to_owned(), descriptor.trying("cannot keep a BPF program")?);
             }
         }
         Ok(())
@@ -263,13 +335,23 @@ impl Kernel {
         }
     }
 
-    /// Attaches what follows control groups as they come and go.
-    fn attach_groups(&mut self) -> Result<(), Error> {
-        let made = self.skel.progs.group_made.attach_raw_tracepoint("cgroup_mkdir");
-        let released = self.skel.progs.group_released.attach_raw_tracepoint("cgroup_release");
-        let what = "cannot attach to the tracepoints of control groups";
-        self.group_links = vec![made.trying(what)?, released.trying(what)?];
-        Ok(())
+    /// The names that are entered now, and what they get.
+    pub fn names(&self) -> Vec<(Name, Watched)> {
+        let names = &self.skel.maps.names;
+        let entry = |key: Vec<u8>| {
+            let types::name_key { parent_target, name } = wire::read(&key)?;
+            let value = names.lookup(&key, MapFlags::ANY).ok()??;
+            let types::name_value { events, target, capture, set_up } = wire::read(&value)?;
+            let name = name.iter().take_while(|b| **b != 0).map(|b| char::from(*b)).collect();
+            let watched = Watched { events, target, capture, set_up: set_up != 0 };
+            Some((Name { parent: parent_target, name }, watched))
+        };
+        names.keys().filter_map(entry).collect()
+    }
+
+    /// Ids of the groups that are entered now.
+    pub fn group_ids(&self) -> Vec<u64> {
+        self.skel.maps.groups.keys().filter_map(|k| Some(u64::from_ne_bytes(k.try_into().ok()?))).collect()
     }
 
     /// Enters a name, or changes what it gets.
@@ -321,7 +403,8 @@ impl Kernel {
     pub fn counters(&self, target: TargetId) -> EventCounters {
         let mut sums = vec![types::counters::default(); EVENTS.len()];
         let first = target as usize * self.processors as usize;
-        for value in (first..first + self.processors as usize).filter_map(|i| self.counters.value(i)) {
+        for i in first..first + self.processors as usize {
+            let value = self.counters.bytes(i * TARGET_WORDS, TARGET_WORDS).unwrap_or_default();
             let types::target_counters { events } = wire::read(&value).unwrap_or_default();
             for (sum, counters) in sums.iter_mut().zip(events) {
                 let types::counters { seen, lost_ring, lost_state, results_missed } = counters;
@@ -333,6 +416,21 @@ impl Kernel {
         }
         sums
     }
+}
+
+/// What there is to do once, and how many processors there may be.
+fn prepare() -> Result<u32, Error> {
+    // libbpf explains a refusal at the level of warnings; the journal has it with ours.
+    libbpf_rs::set_print(Some((PrintLevel::Warn, |_, text| log::warn!("libbpf: {}", text.trim_end()))));
+    let processors =
+        libbpf_rs::num_possible_cpus().trying("cannot find out how many processors there are")?;
+    Ok(u32::try_from(processors).unwrap_or(u32::MAX))
+}
+
+/// Has the service manager keep a descriptor for the next daemon.
+fn keep(name: &str, descriptor: BorrowedFd<'_>) -> Result<(), Error> {
+    let what = "cannot put a descriptor into the service manager's store";
+    store::put(name, descriptor).map_err(libbpf_rs::Error::from).trying(what)
 }
 
 /// The object as it is in the binary, to be loaded with these of its programs.
@@ -348,15 +446,17 @@ fn open_with<'a>(
     Ok(open)
 }
 
-/// The rings, and the flag that says that nobody looks at them.
+/// The rings, and the numbers that belong to them.
 #[derive(Debug)]
 pub struct Rings {
     /// Records.
     pub records: Ring,
     /// News of control groups.
     pub groups: Ring,
-    /// Set while the reader waits without a timer.
-    pub reader_sleeps: SharedFlag,
+    /// 1 while the reader waits without a timer.
+    pub reader_sleeps: SharedNumber,
+    /// How much news of control groups found no room.
+    pub group_news_lost: SharedNumber,
 }
 
 fn mapping_failed(error: io::Error) -> Error {

@@ -1,73 +1,125 @@
 //! The ledger: for each set of watches and event, what was seen, recorded and lost.
 //!
-//! The kernel side counts what it saw and what found no room; the daemon counts what journald took or refused.
-//! Kernel counters never go back, so a target that is given to another set is read from where it stood.
+//! The kernel side counts what it saw and what found no room; the daemon counts what journald took or refused, in
+//! memory that outlives it. No number ever goes back, so a target that is given to another set is read from where it
+//! stood.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
 
 use crate::control::{Counts, WatchId};
 use crate::event::{EVENTS, Event};
 use crate::kernel::{EventCounters, NO_TARGET, TargetId};
-use crate::plan::Set;
+use crate::memory::{Count, Memory};
+use crate::plan::{Set, Watches};
 use crate::skel::types;
 
-/// Causes of loss, in the order of [`Row::lost`].
+/// Causes of loss.
 pub const CAUSES: [&str; 4] = ["ring", "state", "journal", "decode"];
 
-/// The daemon's counts of one event of one target.
-#[derive(Clone, Copy, Debug, Default)]
-struct Row {
-    /// Where the kernel's counters stood when the target was given out.
-    base: types::counters,
+/// Everything that is counted of one event of one target, or summed over some.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Totals {
+    seen: u64,
     recorded: u64,
-    journal: u64,
-    decode: u64,
-    /// Losses that a record has told of, by cause.
-    told: [u64; CAUSES.len()],
+    results_missed: u64,
+    lost: [u64; CAUSES.len()],
 }
 
-impl Row {
-    fn lost(&self, kernel: types::counters) -> [u64; CAUSES.len()] {
-        [
-            kernel.lost_ring - self.base.lost_ring,
-            kernel.lost_state - self.base.lost_state,
-            self.journal,
-            self.decode,
-        ]
+impl Totals {
+    /// What was counted after `base`.
+    fn since(&self, base: &Self) -> Self {
+        let Self { seen, recorded, results_missed, lost } = base;
+        let mut since = *self;
+        since.seen -= seen;
+        since.recorded -= recorded;
+        since.results_missed -= results_missed;
+        for (of, base) in since.lost.iter_mut().zip(lost) {
+            *of -= base;
+        }
+        since
     }
 
-    fn add_to(&self, kernel: types::counters, counts: &mut Counts) {
-        counts.seen += kernel.seen - self.base.seen;
-        counts.recorded += self.recorded;
-        counts.results_missed += kernel.results_missed - self.base.results_missed;
-        for (cause, n) in CAUSES.into_iter().zip(self.lost(kernel)) {
-            *counts.lost.entry(cause).or_default() += n;
+    fn add(&mut self, more: &Self) {
+        let Self { seen, recorded, results_missed, lost } = more;
+        self.seen += seen;
+        self.recorded += recorded;
+        self.results_missed += results_missed;
+        for (sum, more) in self.lost.iter_mut().zip(lost) {
+            *sum += more;
         }
+    }
+
+    fn to_counts(self) -> Counts {
+        let Self { seen, recorded, results_missed, lost } = self;
+        Counts { seen, recorded, results_missed, lost: CAUSES.into_iter().zip(lost).collect() }
     }
 }
 
 /// A set of watches that has a target.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// The watches; empty for what belongs to none, or to none any more.
-    pub set: Set,
-    rows: Vec<Row>,
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Entry {
+    /// The watches; empty for what belongs to none.
+    set: Set,
+    /// No group has it any more. What was under way, or waits in the ring, is still of these watches.
+    retired: bool,
+    /// Where its counts stood when it got the target, by number of the event; those that are not there at 0.
+    base: BTreeMap<usize, Totals>,
+}
+
+/// Of numbers by event, those that are not 0.
+fn sparse(totals: &[Totals]) -> BTreeMap<usize, Totals> {
+    totals.iter().copied().enumerate().filter(|(_, t)| *t != Totals::default()).collect()
+}
+
+impl Entry {
+    /// What was counted since it got the target, of these numbers by event.
+    fn since(&self, totals: &[Totals]) -> Vec<Totals> {
+        let base = |n| self.base.get(&n).copied().unwrap_or_default();
+        totals.iter().enumerate().map(|(n, now)| now.since(&base(n))).collect()
+    }
 }
 
 /// Reads the kernel's counters of a target, by event.
 pub type Read<'a> = dyn Fn(TargetId) -> EventCounters + 'a;
 
-/// Targets in use, their counts, and what is left of former ones.
-#[derive(Debug)]
-pub struct Ledger {
-    limit: TargetId,
+/// What a ledger has to remember beside what is counted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Targets {
     entries: BTreeMap<TargetId, Entry>,
-    by_set: HashMap<Set, TargetId>,
     /// Given back, the oldest first: what is still under way in the kernel when a target is given up has long
     /// ended when it is used again.
     free: VecDeque<TargetId>,
     next: TargetId,
-    past: Vec<Counts>,
+    /// What was counted of watches for targets that others have now.
+    past: BTreeMap<WatchId, Vec<Totals>>,
+    /// Sums by event that are in no total.
+    discarded: Vec<Totals>,
+}
+
+impl Targets {
+    fn new() -> Self {
+        // Nobody's: records that cannot be read are counted there.
+        let nobody = Entry { set: Set::new(), retired: false, base: BTreeMap::new() };
+        Self {
+            entries: BTreeMap::from([(NO_TARGET, nobody)]),
+            free: VecDeque::new(),
+            next: NO_TARGET + 1,
+            past: BTreeMap::new(),
+            discarded: vec![Totals::default(); EVENTS.len()],
+        }
+    }
+}
+
+/// Targets in use, and their counts.
+#[derive(Debug)]
+pub struct Ledger {
+    limit: TargetId,
+    memory: Rc<Memory>,
+    targets: Targets,
+    by_set: HashMap<Set, TargetId>,
 }
 
 /// There are as many sets of watches as the setting `watches` allows.
@@ -81,25 +133,41 @@ pub struct Untold {
     pub target: TargetId,
     /// Event.
     pub event: Event,
-    /// One of [`CAUSES`].
-    pub cause: &'static str,
+    /// Index into [`CAUSES`].
+    pub cause: usize,
     /// How many.
     pub count: u64,
+    /// How many have been told of when these are, too.
+    pub told: u64,
 }
 
 impl Ledger {
-    /// A ledger for this many targets.
-    pub fn new(limit: TargetId) -> Self {
-        // Nobody's: records that cannot be read are counted there.
-        let nobody = Entry { set: Set::new(), rows: vec![Row::default(); EVENTS.len()] };
-        Self {
-            limit,
-            entries: BTreeMap::from([(NO_TARGET, nobody)]),
-            by_set: HashMap::from([(Set::new(), NO_TARGET)]),
-            free: VecDeque::new(),
-            next: NO_TARGET + 1,
-            past: vec![Counts::default(); EVENTS.len()],
-        }
+    /// A ledger for this many targets, whose daemon's side is in this memory.
+    pub fn new(limit: TargetId, memory: Rc<Memory>) -> Self {
+        Self::go_on(limit, memory, Targets::new())
+    }
+
+    /// Goes on where another left off.
+    pub fn go_on(limit: TargetId, memory: Rc<Memory>, targets: Targets) -> Self {
+        let in_use = targets.entries.iter().filter(|(_, e)| !e.retired);
+        let by_set = in_use.map(|(target, e)| (e.set.clone(), *target)).collect();
+        Self { limit, memory, targets, by_set }
+    }
+
+    /// What is to be remembered to go on.
+    pub fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
+    /// What was counted of a target since the machine started, by event.
+    fn totals(&self, target: TargetId, read: &Read<'_>) -> Vec<Totals> {
+        let totals = |(event, kernel): (Event, types::counters)| {
+            let types::counters { seen, lost_ring, lost_state, results_missed } = kernel;
+            let count = |c| self.memory.get(self.memory.word(target, event, c));
+            let lost = [lost_ring, lost_state, count(Count::Journal), count(Count::Decode)];
+            Totals { seen, recorded: count(Count::Recorded), results_missed, lost }
+        };
+        Event::all().zip(read(target)).map(totals).collect()
     }
 
     /// The target of a set, a new one if it has none.
@@ -107,85 +175,76 @@ impl Ledger {
         if let Some(target) = self.by_set.get(set) {
             return Ok(*target);
         }
-        let target = if self.next < self.limit {
-            self.next += 1;
-            self.next - 1
+        let target = if self.targets.next < self.limit {
+            self.targets.next += 1;
+            self.targets.next - 1
         } else {
-            self.free.pop_front().ok_or(Full)?
+            self.targets.free.pop_front().ok_or(Full)?
         };
-        let stands = read(target);
-        let rows = stands.iter().map(|base| Row { base: *base, ..Row::default() }).collect();
-        if let Some(former) = self.entries.insert(target, Entry { set: set.clone(), rows }) {
-            for ((row, kernel), past) in former.rows.iter().zip(stands).zip(&mut self.past) {
-                row.add_to(kernel, past);
+        let now = self.totals(target, read);
+        let entry = Entry { set: set.clone(), retired: false, base: sparse(&now) };
+        if let Some(former) = self.targets.entries.insert(target, entry) {
+            let since = former.since(&now);
+            for id in former.set {
+                let none = || vec![Totals::default(); EVENTS.len()];
+                let past = self.targets.past.entry(id).or_insert_with(none);
+                past.iter_mut().zip(&since).for_each(|(past, since)| past.add(since));
             }
         }
         self.by_set.insert(set.clone(), target);
         Ok(target)
     }
 
-    /// Gives up the targets of all other sets than these. Their counts stay in the totals, and calls that were
-    /// under way go on counting there until the target is used again.
-    pub fn retain(&mut self, keep: &[TargetId]) {
-        for (target, entry) in self.entries.iter_mut().filter(|(t, e)| !e.set.is_empty() && !keep.contains(t))
-        {
-            self.by_set.remove(&entry.set);
-            entry.set.clear();
-            self.free.push_back(*target);
+    /// Gives up the targets of all other sets than these. Calls that were under way go on counting there until the
+    /// target is used again. Of other watches than these nothing more is remembered.
+    pub fn retain(&mut self, keep: &[TargetId], watches: &Watches) {
+        let Targets { entries, free, past, .. } = &mut self.targets;
+        for (target, entry) in entries.iter_mut() {
+            if !entry.retired && !entry.set.is_empty() && !keep.contains(target) {
+                entry.retired = true;
+                self.by_set.remove(&entry.set);
+                free.push_back(*target);
+            }
         }
+        past.retain(|id, _| watches.contains_key(id));
     }
 
     /// Forgets what was counted for a set: it is in no total.
     pub fn discard(&mut self, set: &Set, read: &Read<'_>) {
-        if let Some(target) = self.by_set.get(set)
-            && let Some(entry) = self.entries.get_mut(target)
-        {
-            entry.rows = read(*target).iter().map(|base| Row { base: *base, ..Row::default() }).collect();
+        let Some(target) = self.by_set.get(set).copied() else { return };
+        let now = self.totals(target, read);
+        let Targets { entries, discarded, .. } = &mut self.targets;
+        let Some(entry) = entries.get_mut(&target) else { return };
+        for (discarded, since) in discarded.iter_mut().zip(entry.since(&now)) {
+            discarded.add(&since);
         }
+        for (event, now) in Event::all().zip(&now) {
+            for (cause, lost) in now.lost.into_iter().enumerate() {
+                self.memory.set(self.memory.word(target, event, Count::Told(cause)), lost);
+            }
+        }
+        entry.base = sparse(&now);
     }
 
-    /// The watches of a target; none if it is given up.
+    /// True if this target is this set's now.
+    pub fn has(&self, target: TargetId, set: &Set) -> bool {
+        self.by_set.get(set) == Some(&target)
+    }
+
+    /// The watches of a target; none if there is none. Some may be gone.
     pub fn set(&self, target: TargetId) -> &[WatchId] {
-        self.entries.get(&target).map_or(&[], |e| &e.set)
+        self.targets.entries.get(&target).map_or(&[], |e| &e.set)
     }
 
-    fn row(&mut self, target: TargetId, event: Event) -> Option<&mut Row> {
-        self.entries.get_mut(&target).map(|e| &mut e.rows[event.number()])
-    }
-
-    /// journald took a record.
-    pub fn recorded(&mut self, target: TargetId, event: Event) {
-        match self.row(target, event) {
-            Some(row) => row.recorded += 1,
-            None => self.past[event.number()].recorded += 1,
-        }
-    }
-
-    /// journald refused a record.
-    pub fn refused(&mut self, target: TargetId, event: Event) {
-        match self.row(target, event) {
-            Some(row) => row.journal += 1,
-            None => *self.past[event.number()].lost.entry("journal").or_default() += 1,
-        }
-    }
-
-    /// Something in the ring was no record.
-    pub fn undecodable(&mut self) {
-        if let Some(row) = self.row(NO_TARGET, Event::Open) {
-            row.decode += 1;
-        }
-    }
-
-    /// Losses since the last call.
-    pub fn untold(&mut self, read: &Read<'_>) -> Vec<Untold> {
+    /// Losses that no record has told of, of all targets that there have been.
+    pub fn untold(&self, read: &Read<'_>) -> Vec<Untold> {
         let mut untold = Vec::new();
-        for (target, entry) in &mut self.entries {
-            for ((event, row), kernel) in Event::all().zip(&mut entry.rows).zip(read(*target)) {
-                let lost = row.lost(kernel);
-                for ((cause, lost), told) in CAUSES.into_iter().zip(lost).zip(&mut row.told) {
-                    if lost > *told {
-                        untold.push(Untold { target: *target, event, cause, count: lost - *told });
-                        *told = lost;
+        for target in 0..self.targets.next {
+            for (event, totals) in Event::all().zip(self.totals(target, read)) {
+                for (cause, lost) in totals.lost.into_iter().enumerate() {
+                    let told = self.memory.get(self.memory.word(target, event, Count::Told(cause)));
+                    if lost > told {
+                        untold.push(Untold { target, event, cause, count: lost - told, told: lost });
                     }
                 }
             }
@@ -193,33 +252,27 @@ impl Ledger {
         untold
     }
 
-    /// Sums by event, of the targets whose set this accepts, and of former ones if it accepts the empty set.
-    pub fn counts(&self, read: &Read<'_>, accept: impl Fn(&Set) -> bool) -> Vec<(Event, Counts)> {
-        let zero = || Counts { lost: CAUSES.into_iter().map(|c| (c, 0)).collect(), ..Counts::default() };
-        let mut sums: Vec<_> = Event::all().map(|e| (e, zero())).collect();
-        for (target, entry) in self.entries.iter().filter(|(_, e)| accept(&e.set)) {
-            for (((_, sum), row), kernel) in sums.iter_mut().zip(&entry.rows).zip(read(*target)) {
-                row.add_to(kernel, sum);
+    /// Counts by event of a watch.
+    pub fn of_watch(&self, id: WatchId, read: &Read<'_>) -> Vec<(Event, Counts)> {
+        let none = || vec![Totals::default(); EVENTS.len()];
+        let mut sums = self.targets.past.get(&id).cloned().unwrap_or_else(none);
+        for (target, entry) in self.targets.entries.iter().filter(|(_, e)| e.set.contains(&id)) {
+            for (sum, since) in sums.iter_mut().zip(entry.since(&self.totals(*target, read))) {
+                sum.add(&since);
             }
         }
-        // What was counted for targets that have been used again since.
-        if accept(&Set::new()) {
-            for ((_, sum), past) in sums.iter_mut().zip(&self.past) {
-                add(sum, past);
-            }
-        }
-        sums
+        Event::all().zip(sums.into_iter().map(Totals::to_counts)).collect()
     }
-}
 
-/// Adds counts to others.
-pub fn add(sum: &mut Counts, more: &Counts) {
-    let Counts { seen, recorded, lost, results_missed } = more;
-    sum.seen += seen;
-    sum.recorded += recorded;
-    sum.results_missed += results_missed;
-    for (cause, n) in lost {
-        *sum.lost.entry(cause).or_default() += n;
+    /// Sum over all that has been counted, but what was discarded.
+    pub fn total(&self, read: &Read<'_>) -> Counts {
+        let mut sum = Totals::default();
+        for totals in (0..self.targets.next).flat_map(|t| self.totals(t, read)) {
+            sum.add(&totals);
+        }
+        let mut discarded = Totals::default();
+        self.targets.discarded.iter().for_each(|d| discarded.add(d));
+        sum.since(&discarded).to_counts()
     }
 }
 
@@ -244,52 +297,87 @@ mod tests {
         }
     }
 
-    fn total(counts: &[(Event, Counts)]) -> (u64, u64, u64) {
-        let lost = |c: &Counts| c.lost.values().sum::<u64>();
-        counts.iter().fold((0, 0, 0), |t, (_, c)| (t.0 + c.seen, t.1 + c.recorded, t.2 + lost(c)))
+    fn bump(ledger: &Ledger, target: TargetId, event: Event, count: Count) {
+        let word = ledger.memory.word(target, event, count);
+        ledger.memory.set(word, ledger.memory.get(word) + 1);
+    }
+
+    fn sums(counts: &[(Event, Counts)]) -> (u64, u64, u64) {
+        counts.iter().map(|(_, c)| of(c)).fold((0, 0, 0), |t, c| (t.0 + c.0, t.1 + c.1, t.2 + c.2))
+    }
+
+    fn of(counts: &Counts) -> (u64, u64, u64) {
+        (counts.seen, counts.recorded, counts.lost.values().sum())
+    }
+
+    fn ledger(limit: TargetId) -> Ledger {
+        Ledger::new(limit, Rc::new(Memory::new(limit).unwrap()))
     }
 
     #[test]
     fn seen_is_recorded_and_lost_by_watch_and_in_all() {
         let fake = Fake::default();
-        let mut ledger = Ledger::new(4);
+        let mut ledger = ledger(4);
         let one = ledger.target(&vec![1], &fake.read()).unwrap();
         let both = ledger.target(&vec![1, 2], &fake.read()).unwrap();
         assert_eq!(ledger.target(&vec![1], &fake.read()), Ok(one));
         fake.add(one, Event::Open, 3, 1);
         fake.add(both, Event::Exec, 2, 0);
         for _ in 0..2 {
-            ledger.recorded(one, Event::Open);
+            bump(&ledger, one, Event::Open, Count::Recorded);
         }
-        ledger.recorded(both, Event::Exec);
-        ledger.refused(both, Event::Exec);
-        assert_eq!(total(&ledger.counts(&fake.read(), |s| s.contains(&1))), (5, 3, 2));
-        assert_eq!(total(&ledger.counts(&fake.read(), |s| s.contains(&2))), (2, 1, 1));
-        assert_eq!(total(&ledger.counts(&fake.read(), |_| true)), (5, 3, 2));
+        bump(&ledger, both, Event::Exec, Count::Recorded);
+        bump(&ledger, both, Event::Exec, Count::Journal);
+        assert_eq!(sums(&ledger.of_watch(1, &fake.read())), (5, 3, 2));
+        assert_eq!(sums(&ledger.of_watch(2, &fake.read())), (2, 1, 1));
+        assert_eq!(of(&ledger.total(&fake.read())), (5, 3, 2));
         let untold = ledger.untold(&fake.read());
         assert_eq!(untold.len(), 2);
-        assert_eq!((untold[0].cause, untold[0].count, untold[0].target), ("ring", 1, one));
-        assert_eq!((untold[1].cause, untold[1].event), ("journal", Event::Exec));
+        assert_eq!((CAUSES[untold[0].cause], untold[0].count, untold[0].target), ("ring", 1, one));
+        assert_eq!((CAUSES[untold[1].cause], untold[1].event), ("journal", Event::Exec));
+        // Told of when its record is in the journal, and not before.
+        assert_eq!(ledger.untold(&fake.read()), untold);
+        for Untold { target, event, cause, .. } in untold {
+            bump(&ledger, target, event, Count::Told(cause));
+        }
         assert!(ledger.untold(&fake.read()).is_empty());
     }
 
     #[test]
     fn a_target_is_used_again_from_where_it_stood() {
         let fake = Fake::default();
-        let mut ledger = Ledger::new(2);
+        let mut ledger = ledger(2);
         let first = ledger.target(&vec![1], &fake.read()).unwrap();
         fake.add(first, Event::Open, 5, 5);
         assert_eq!(ledger.target(&vec![2], &fake.read()), Err(Full));
-        ledger.retain(&[]);
-        ledger.retain(&[]);
+        ledger.retain(&[], &Watches::new());
+        ledger.retain(&[], &Watches::new());
         // A call that was under way.
         fake.add(first, Event::Open, 1, 0);
-        ledger.recorded(first, Event::Open);
-        assert_eq!(total(&ledger.counts(&fake.read(), |_| true)), (6, 1, 5));
+        bump(&ledger, first, Event::Open, Count::Recorded);
+        assert_eq!(of(&ledger.total(&fake.read())), (6, 1, 5));
         let second = ledger.target(&vec![2], &fake.read()).unwrap();
         assert_eq!(first, second);
-        assert_eq!(total(&ledger.counts(&fake.read(), |s| s.contains(&2))), (0, 0, 0));
-        assert_eq!(total(&ledger.counts(&fake.read(), |_| true)), (6, 1, 5));
+        assert_eq!(sums(&ledger.of_watch(1, &fake.read())), (6, 1, 5));
+        assert_eq!(sums(&ledger.of_watch(2, &fake.read())), (0, 0, 0));
+        assert_eq!(of(&ledger.total(&fake.read())), (6, 1, 5));
         assert_eq!(ledger.target(&vec![3], &fake.read()), Err(Full));
+        // Another one goes on there.
+        let json = serde_json::to_string(ledger.targets()).unwrap();
+        let again = Ledger::go_on(2, Rc::clone(&ledger.memory), serde_json::from_str(&json).unwrap());
+        fake.add(second, Event::Open, 2, 2);
+        assert_eq!(sums(&again.of_watch(2, &fake.read())), (2, 0, 2));
+        assert_eq!(again.set(second), [2]);
+    }
+
+    #[test]
+    fn what_is_discarded_is_in_no_total() {
+        let fake = Fake::default();
+        let mut ledger = ledger(4);
+        let test = ledger.target(&vec![0], &fake.read()).unwrap();
+        fake.add(test, Event::Open, 3, 0);
+        ledger.discard(&vec![0], &fake.read());
+        ledger.retain(&[], &Watches::new());
+        assert_eq!(of(&ledger.total(&fake.read())), (0, 0, 0));
     }
 }

@@ -19,6 +19,7 @@ mod journal;
 mod kernel;
 mod ledger;
 mod machine;
+mod memory;
 mod names;
 mod notice;
 mod plan;
@@ -28,18 +29,23 @@ mod pump;
 mod render;
 mod ring;
 mod self_test;
+mod send;
 mod service;
 mod skel;
+mod state;
+mod store;
 mod systemd;
 mod tracefs;
 mod unit_name;
 mod wire;
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
 
@@ -47,11 +53,16 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use systemd_journal_logger::JournalLog;
 
 use auditor::Auditor;
+use config::Settings;
 use control::Mailbox;
-use kernel::Kernel;
+use kernel::{Kernel, Rings};
+use ledger::Ledger;
+use memory::Memory;
 use probes::Probes;
 use pump::Pump;
 use service::{End, Service};
+use state::{Former, State};
+use tracefs::Tracefs;
 
 const HELP: &str = "\
 traceleftd [--check [FILE…] | --help | --version]
@@ -122,7 +133,7 @@ impl Failure {
 fn daemon() -> ExitCode {
     start_log();
     match begin().map(Service::run) {
-        Ok(End::Stopped) => ExitCode::SUCCESS,
+        Ok(End::Stopped | End::Restarted) => ExitCode::SUCCESS,
         Ok(End::Failed(message)) => {
             log::error!("{message}");
             ExitCode::FAILURE
@@ -183,12 +194,7 @@ fn begin() -> Result<Service, Failure> {
     let journal = journal::Journal::new(&root).map_err(|e| {
         Failure::new(format_args!("cannot connect to journald: {e}; is systemd-journald.socket active?"))
     })?;
-    let (kernel, rings) = Kernel::load(&settings).map_err(|e| Failure {
-        message: format!("{e}; BPF may be restricted on this machine"),
-        status: EXIT_MACHINE,
-    })?;
-    let probes = Probes::new(tracefs, settings.maxactive).map_err(Failure::new)?;
-    let mut auditor = Auditor::new(kernel, probes, &settings, root.join(machine::HIERARCHY));
+    let Begun { mut auditor, rings, memory } = take_over(tracefs, &settings, &root)?;
     if let Err(refusal) = auditor.set_policies(&policies) {
         // What was attached so far must not stay.
         let stopped = auditor.stop();
@@ -205,7 +211,7 @@ fn begin() -> Result<Service, Failure> {
     });
     Ok(Service {
         auditor,
-        pump: Pump::new(rings, journal),
+        pump: Pump::new(rings, journal, Rc::clone(&memory)),
         requests,
         wake,
         notices,
@@ -213,7 +219,66 @@ fn begin() -> Result<Service, Failure> {
         signals,
         root,
         flush_interval: settings.flush_interval,
+        memory,
     })
+}
+
+/// What the event loop works with.
+struct Begun {
+    auditor: Auditor,
+    rings: Rings,
+    memory: Rc<Memory>,
+}
+
+/// Goes on from what the daemon before has left with the service manager, or begins anew.
+fn take_over(tracefs: Tracefs, settings: &Settings, root: &Path) -> Result<Begun, Failure> {
+    let machine = |e: kernel::Error| Failure {
+        message: format!("{e}; BPF may be restricted on this machine"),
+        status: EXIT_MACHINE,
+    };
+    let mut inherited = store::inherit()
+        .map_err(|e| Failure::new(format_args!("cannot take over what systemd has kept: {e}")))?;
+    let names: Vec<_> = inherited.keys().cloned().collect();
+    let layout = state::layout(settings);
+    let hierarchy = root.join(machine::HIERARCHY);
+    let (why, seq, state) = match state::recover(&mut inherited, &layout, settings) {
+        Former::None => (None, 0, State::default()),
+        Former::Dropped(why, seq, state) => (Some(why), seq, state),
+        Former::Whole(memory, targets, state) => match Kernel::adopt(settings, &mut inherited) {
+            Ok((kernel, rings)) => {
+                let probes =
+                    Probes::new(tracefs, settings.maxactive, &mut inherited).map_err(Failure::new)?;
+                let ledger = Ledger::go_on(settings.watches, Rc::clone(&memory), targets);
+                let auditor =
+                    Auditor::new(kernel, probes, ledger, Rc::clone(&memory), state, layout, hierarchy);
+                log::info!("Going on from where the daemon before left off.");
+                return Ok(Begun { auditor, rings, memory });
+            }
+            Err(error) => (Some(error.to_string()), memory.get(memory::SEQ), state),
+        },
+    };
+    if let Some(why) = why {
+        log::warn!(
+            "What the daemon before has left cannot be taken over: {why}. Auditing begins anew; what happened since, \
+             and what had not come to the journal, is lost."
+        );
+        store::remove(names.iter().map(String::as_str))
+            .and_then(|()| store::synchronize())
+            .map_err(Failure::new)?;
+        inherited.clear();
+    }
+    let memory = Rc::new(Memory::new(settings.watches).map_err(Failure::new)?);
+    memory.set(memory::SEQ, seq);
+    for (name, file) in memory.files() {
+        store::put(name, file).map_err(Failure::new)?;
+    }
+    let (kernel, rings) = Kernel::load(settings).map_err(machine)?;
+    let probes = Probes::new(tracefs, settings.maxactive, &mut inherited).map_err(Failure::new)?;
+    let ledger = Ledger::new(settings.watches, Rc::clone(&memory));
+    // What was shown then was shown of other probes.
+    let state = State { tested: HashMap::new(), ..state };
+    let auditor = Auditor::new(kernel, probes, ledger, Rc::clone(&memory), state, layout, hierarchy);
+    Ok(Begun { auditor, rings, memory })
 }
 
 /// Each signal puts its number into the stream.

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use crate::control::{Caller, WatchId};
-use crate::event::{
-    Event, EventSet, LOST_MESSAGE_ID, LOST_NAME, WATCH_ADDED_NAME, WATCH_MESSAGE_ID, WATCH_REMOVED_NAME,
-};
+use crate::event::{LOST_MESSAGE_ID, LOST_NAME, WATCH_ADDED_NAME, WATCH_MESSAGE_ID, WATCH_REMOVED_NAME};
 use crate::fields::{Entries, name};
-use crate::ledger::Untold;
+use crate::ledger::{CAUSES, Untold};
 use crate::names::{RECORD_IDENTIFIER, WATCH_PATH};
 use crate::render::{Attribution, attribute};
 use crate::unit_name::place_of;
@@ -28,22 +28,28 @@ pub enum Notice {
         span: (u64, u64),
     },
     /// A run-time watch was added or removed.
-    Watch {
-        /// Added, not removed.
-        added: bool,
-        /// Its number.
-        id: WatchId,
-        /// What is watched.
-        unit: String,
-        /// The events asked of it.
-        events: EventSet,
-        /// Who did it.
-        caller: CallerDetails,
-    },
+    Watch(Change),
+}
+
+/// A run-time watch was added or removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Number of the change.
+    pub number: u64,
+    /// Added, not removed.
+    pub added: bool,
+    /// The watch's number.
+    pub id: WatchId,
+    /// What is watched.
+    pub unit: String,
+    /// The events asked of it, as they are named.
+    pub events: String,
+    /// Who did it.
+    pub caller: CallerDetails,
 }
 
 /// Who called, as far as it can be told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallerDetails {
     caller: Caller,
     auid: Option<u32>,
@@ -66,7 +72,7 @@ impl Notice {
     pub fn numbers(&self) -> u64 {
         match self {
             Self::Lost { untold, .. } => untold.count + 1,
-            Self::Watch { .. } => 1,
+            Self::Watch(_) => 1,
         }
     }
 
@@ -75,7 +81,9 @@ impl Notice {
         out.text(name::SYSLOG_IDENTIFIER, RECORD_IDENTIFIER);
         out.text(name::TRACELEFT_SEQ, seq);
         match self {
-            Self::Lost { untold: Untold { target: _, event, cause, count }, unit, policies, span } => {
+            Self::Lost { untold, unit, policies, span } => {
+                let Untold { target: _, event, cause, count, told: _ } = untold;
+                let cause = CAUSES[*cause];
                 let policies: Vec<_> = policies.iter().map(String::as_str).collect();
                 attribute(&Attribution { unit, policies: &policies, ..Attribution::default() }, out);
                 out.text(name::MESSAGE_ID, LOST_MESSAGE_ID);
@@ -89,22 +97,16 @@ impl Notice {
                 let of = if unit.is_empty() { "several units" } else { unit };
                 out.text(name::MESSAGE, format_args!("lost {count} {event} of {of}: {cause}"));
             }
-            Self::Watch {
-                added,
-                id,
-                unit,
-                events,
-                caller: CallerDetails { caller, auid, unit: caller_unit },
-            } => {
+            Self::Watch(Change { number: _, added, id, unit, events, caller }) => {
+                let CallerDetails { caller, auid, unit: caller_unit } = caller;
                 let (event, done) =
                     if *added { (WATCH_ADDED_NAME, "added") } else { (WATCH_REMOVED_NAME, "removed") };
-                let events = events.iter().map(Event::name).collect::<Vec<_>>().join(" ");
                 out.text(name::MESSAGE_ID, WATCH_MESSAGE_ID);
                 out.text(name::PRIORITY, 5);
                 out.text(name::TRACELEFT_EVENT, event);
                 out.text(name::TRACELEFT_WATCH, format_args!("{WATCH_PATH}/{id}"));
                 out.bytes(name::TRACELEFT_TARGET, unit.as_bytes());
-                out.text(name::TRACELEFT_EVENTS, &events);
+                out.text(name::TRACELEFT_EVENTS, events);
                 out.text(name::TRACELEFT_CALLER_UID, caller.uid);
                 out.text(name::TRACELEFT_CALLER_PID, caller.pid);
                 if let Some(auid) = auid {

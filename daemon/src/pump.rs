@@ -3,16 +3,20 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::rc::Rc;
 
 use crate::auditor::Auditor;
-use crate::control::Origin;
+use crate::control::{Origin, Refusal};
 use crate::decode::{Body, decode};
 use crate::event::{Event, EventSet};
 use crate::fields::Entries;
-use crate::journal::{BATCH, Journal, Sent};
-use crate::kernel::Rings;
+use crate::journal::{Journal, Sent};
+use crate::kernel::{NO_TARGET, Rings};
+use crate::ledger::Untold;
+use crate::memory::{self, BATCH, Count, ITEMS, Item, Memory};
 use crate::notice::Notice;
 use crate::render::{Attribution, render};
+use crate::send::{Messages, is_sent};
 use crate::skel::types;
 
 /// A batch is sent when it has this many bytes, however few its entries.
@@ -33,37 +37,21 @@ pub enum Progress {
     Away,
 }
 
-/// What an entry of a batch stands for.
-#[derive(Clone, Copy, Debug)]
-enum Item {
-    Notice {
-        numbers: u64,
-    },
-    Record {
-        event: Event,
-        target: u32,
-        end: u64,
-    },
-    Undecodable {
-        end: u64,
-    },
-    /// Of the self-test alone: it is read, and that is all.
-    Tested {
-        event: Event,
-        target: u32,
-        end: u64,
-    },
-}
-
 /// The way of records, and of the daemon's own, into the journal.
 #[derive(Debug)]
 pub struct Pump {
     rings: Rings,
     journal: Journal,
+    memory: Rc<Memory>,
     entries: Entries,
     items: Vec<Item>,
+    /// How many of the items are notices; they come first.
+    noticed: usize,
     notices: VecDeque<Notice>,
-    seq: u64,
+    /// News of control groups that has been read, and position up to which records may need it.
+    news: VecDeque<(u64, u64)>,
+    news_read: u64,
+    news_lost: u64,
     /// Events of the self-test that came.
     tested: EventSet,
 }
@@ -78,15 +66,21 @@ fn other_group(body: &Body) -> Option<u64> {
 }
 
 impl Pump {
-    /// Begins with the first number of the sequence.
-    pub fn new(rings: Rings, journal: Journal) -> Self {
+    /// Goes on where the memory says; a batch that the daemon before has begun is settled.
+    pub fn new(mut rings: Rings, journal: Journal, memory: Rc<Memory>) -> Self {
+        memory.settle(&mut rings.records, |message| is_sent(&memory, message));
+        let news_read = rings.groups.consumed();
         Self {
             rings,
             journal,
+            memory,
             entries: Entries::default(),
             items: Vec::new(),
+            noticed: 0,
             notices: VecDeque::new(),
-            seq: 0,
+            news: VecDeque::new(),
+            news_read,
+            news_lost: 0,
             tested: EventSet::default(),
         }
     }
@@ -103,12 +97,12 @@ impl Pump {
 
     /// The flag that says that the reader waits without a timer.
     pub fn set_sleeping(&self, sleeps: bool) {
-        self.rings.reader_sleeps.set(sleeps);
+        self.rings.reader_sleeps.set(u64::from(sleeps));
     }
 
     /// True if nothing has come since the flag was set.
     pub fn is_sleeping(&self) -> bool {
-        self.rings.reader_sleeps.is_set()
+        self.rings.reader_sleeps.get() != 0
     }
 
     /// Puts a record of the daemon's own before the events that are still in the ring.
@@ -126,6 +120,11 @@ impl Pump {
         self.rings.records.consumed()
     }
 
+    /// True if a record of losses has not been sent yet.
+    pub fn has_losses(&self) -> bool {
+        self.notices.iter().any(|n| matches!(n, Notice::Lost { .. }))
+    }
+
     /// True if a record of the daemon's own has not been sent yet.
     pub fn has_notices(&self) -> bool {
         !self.notices.is_empty()
@@ -141,17 +140,28 @@ impl Pump {
         self.notices.is_empty() && self.consumed() >= self.produced()
     }
 
-    /// Reads the news of control groups; what is wrong with them is for the caller to say.
-    pub fn read_group_news(&mut self, auditor: &mut Auditor) -> Vec<crate::control::Refusal> {
+    /// Reads the news of control groups; what is wrong with them is for the caller to say. It stays in its ring until
+    /// the records are read that may name the groups: the next daemon may have to read it again.
+    pub fn read_group_news(&mut self, auditor: &mut Auditor) -> Vec<Refusal> {
         let mut troubles = Vec::new();
         let position = self.produced();
-        let mut end = self.rings.groups.consumed();
-        for record in self.rings.groups.records(end) {
+        let before = self.news_read;
+        for record in self.rings.groups.records(before) {
             troubles.extend(auditor.group_news(record.data, position).err());
-            end = record.end;
+            self.news_read = record.end;
         }
-        if end != self.rings.groups.consumed() {
-            self.rings.groups.release(end);
+        if self.news_read != before {
+            self.news.push_back((self.news_read, position));
+        }
+        let lost = self.rings.group_news_lost.get();
+        if lost != self.news_lost {
+            self.news_lost = lost;
+            troubles.extend(auditor.look_at_all_groups(position).err());
+        }
+        let consumed = self.consumed();
+        while let Some((end, _)) = self.news.front().filter(|(_, position)| *position <= consumed) {
+            self.rings.groups.release(*end);
+            self.news.pop_front();
         }
         troubles
     }
@@ -162,40 +172,61 @@ impl Pump {
         if self.items.is_empty() {
             return Progress::Idle;
         }
-        let sent = self.journal.send(&self.entries);
-        let (taken, progress) = match sent {
-            Sent::Some(n) if n == self.entries.len() => (n, Progress::Sent),
-            Sent::Some(n) => (n, Progress::Blocked),
-            Sent::Refused(n) => (n, Progress::Sent),
-            Sent::Away => (0, Progress::Away),
-        };
-        self.settle(auditor, taken, matches!(sent, Sent::Refused(_)));
+        let entries: Vec<_> = self.entries.iter().collect();
+        let mut messages = Messages::prepare(&self.memory, &entries);
+        self.memory.begin(&self.items);
+        let sent = self.journal.send(&mut messages, &entries);
+        if let Sent::Refused(message) = sent {
+            self.memory.refuse(message);
+        }
+        let settled = self.memory.settle(&mut self.rings.records, |message| is_sent(&self.memory, message));
+        self.notices.drain(..settled.min(self.noticed));
         auditor.groups.forget(self.consumed());
         auditor.all_groups.forget(self.consumed());
-        progress
+        match sent {
+            Sent::Some(n) if n == entries.len() => Progress::Sent,
+            Sent::Some(_) => Progress::Blocked,
+            Sent::Refused(_) => Progress::Sent,
+            Sent::Away => Progress::Away,
+        }
     }
 
-    fn fill(&mut self, auditor: &mut Auditor) {
-        self.entries.clear();
-        self.items.clear();
-        let mut seq = self.seq;
-        for notice in self.notices.iter().take(BATCH) {
+    fn fill(&mut self, auditor: &Auditor) {
+        let Self { rings, memory, entries, items, noticed, notices, tested: all_tested, .. } = self;
+        entries.clear();
+        items.clear();
+        let mut seq = memory.get(memory::SEQ);
+        for notice in notices.iter().take(BATCH) {
             seq += notice.numbers();
-            notice.render(seq, &mut self.entries);
-            self.items.push(Item::Notice { numbers: notice.numbers() });
+            notice.render(seq, entries);
+            let (counter, after) = match notice {
+                Notice::Lost { untold: Untold { target, event, cause, count: _, told }, .. } => {
+                    (memory.word(*target, *event, Count::Told(*cause)), *told)
+                }
+                Notice::Watch(change) => (memory::CHANGES_TOLD, change.number),
+            };
+            items.push(Item { is_message: true, counter, after, refused: memory::NOWHERE, end: 0, seq });
         }
+        *noticed = items.len();
         let mut policies: Vec<&str> = Vec::new();
-        for record in self.rings.records.records(self.rings.records.consumed()) {
-            if self.entries.len() >= BATCH || self.entries.size() >= BATCH_BYTES {
+        for record in rings.records.records(rings.records.consumed()) {
+            if entries.len() >= BATCH || items.len() >= ITEMS || entries.size() >= BATCH_BYTES {
                 break;
             }
             let end = record.end;
             let Some(decoded) = decode(record.data) else {
-                self.items.push(Item::Undecodable { end });
+                let counter = memory.word(NO_TARGET, Event::Open, Count::Decode);
+                add_one(
+                    memory,
+                    items,
+                    Item { is_message: false, counter, after: 0, refused: memory::NOWHERE, end, seq },
+                );
                 continue;
             };
             let target = decoded.header.target;
             let event = decoded.event;
+            let counter = memory.word(target, event, Count::Recorded);
+            let refused = memory.word(target, event, Count::Journal);
             policies.clear();
             let mut tested = false;
             let mut to = Attribution::default();
@@ -220,9 +251,10 @@ impl Pump {
                 }
             }
             if tested {
-                self.tested.insert(event);
+                all_tested.insert(event);
+                // Of the self-test alone: it is read, and that is all.
                 if policies.is_empty() {
-                    self.items.push(Item::Tested { event, target, end });
+                    add_one(memory, items, Item { is_message: false, counter, after: 0, refused, end, seq });
                     continue;
                 }
             }
@@ -234,47 +266,15 @@ impl Pump {
                 to.other_unit = &group.unit;
             }
             seq += 1;
-            render(&decoded, &to, seq, &mut self.entries);
-            self.items.push(Item::Record { event, target, end });
+            render(&decoded, &to, seq, entries);
+            add_one(memory, items, Item { is_message: true, counter, after: 0, refused, end, seq });
         }
     }
+}
 
-    /// Counts the first `taken` entries as recorded, the next as refused if it was, and releases them.
-    fn settle(&mut self, auditor: &mut Auditor, taken: usize, refused: bool) {
-        let mut entries = 0;
-        let mut release = None;
-        for item in &self.items {
-            let recorded = entries < taken;
-            match *item {
-                Item::Undecodable { end } => {
-                    auditor.ledger.undecodable();
-                    release = Some(end);
-                    continue;
-                }
-                Item::Tested { event, target, end } => {
-                    auditor.ledger.recorded(target, event);
-                    release = Some(end);
-                    continue;
-                }
-                _ if !(recorded || refused && entries == taken) => break,
-                Item::Notice { numbers } => {
-                    self.notices.pop_front();
-                    self.seq += numbers;
-                }
-                Item::Record { event, target, end } => {
-                    if recorded {
-                        auditor.ledger.recorded(target, event);
-                        self.seq += 1;
-                    } else {
-                        auditor.ledger.refused(target, event);
-                    }
-                    release = Some(end);
-                }
-            }
-            entries += 1;
-        }
-        if let Some(end) = release {
-            self.rings.records.release(end);
-        }
-    }
+/// Adds an item that counts one more: than is counted already, or will be when those before it are settled.
+fn add_one(memory: &Memory, items: &mut Vec<Item>, item: Item) {
+    let before = items.iter().rev().find(|i| i.counter == item.counter).map(|i| i.after);
+    let after = before.unwrap_or_else(|| memory.get(item.counter)) + 1;
+    items.push(Item { after, ..item });
 }

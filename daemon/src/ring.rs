@@ -47,35 +47,61 @@ impl Drop for Mapping {
     }
 }
 
-/// A BPF array of values that are 64-bit numbers, read in place.
+/// Memory of 64-bit numbers that others see, too: a BPF array, or a file that outlives the daemon.
 #[derive(Debug)]
-pub struct SharedArray {
+pub struct SharedWords {
     mapping: Mapping,
-    /// Bytes of a value.
-    size: usize,
 }
 
 // SAFETY: the mapping is plain shared memory, reached through atomics.
-unsafe impl Send for SharedArray {}
+unsafe impl Send for SharedWords {}
 
-impl SharedArray {
-    /// Maps a map of type `BPF_MAP_TYPE_ARRAY` with `BPF_F_MMAPABLE`, of so many values of so many bytes.
-    pub fn new(map: impl AsFd, length: usize, size: usize) -> io::Result<Self> {
-        Ok(Self { mapping: Mapping::new(map, length * size, ProtFlags::PROT_READ, 0)?, size })
+impl SharedWords {
+    /// Maps so many numbers of a map of type `BPF_MAP_TYPE_ARRAY` with `BPF_F_MMAPABLE`, to be read.
+    pub fn read_only(map: impl AsFd, length: usize) -> io::Result<Self> {
+        Ok(Self { mapping: Mapping::new(map, length * size_of::<u64>(), ProtFlags::PROT_READ, 0)? })
     }
 
-    /// The bytes of a value, each number as it was at some moment; `None` beyond the array.
-    pub fn value(&self, index: usize) -> Option<Vec<u8>> {
-        let from = index * self.size;
-        let words = (from..from + self.size).step_by(8);
-        (from + self.size <= self.mapping.length).then(|| {
-            let word = |at| {
-                // SAFETY: within the mapping, and aligned, since it and all values begin at a multiple of 8.
-                let number = unsafe { self.mapping.address.byte_add(at).cast::<AtomicU64>().as_ref() };
-                number.load(Ordering::Relaxed).to_ne_bytes()
-            };
-            words.flat_map(word).collect()
-        })
+    /// Maps so many numbers of a file or map, to be read and written.
+    pub fn writable(file: impl AsFd, length: usize) -> io::Result<Self> {
+        let protection = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        Ok(Self { mapping: Mapping::new(file, length * size_of::<u64>(), protection, 0)? })
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.mapping.length / size_of::<u64>()
+    }
+
+    /// Where a number lies, and all behind it.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn address(&self, index: usize) -> NonNull<u64> {
+        assert!(index < self.len());
+        // SAFETY: within the mapping, which is aligned to a page.
+        unsafe { self.mapping.address.cast::<u64>().add(index) }
+    }
+
+    fn word(&self, index: usize) -> &AtomicU64 {
+        // SAFETY: within the mapping, aligned, and it lives as long as `self`; an AtomicU64 has the layout of a u64.
+        unsafe { self.address(index).cast().as_ref() }
+    }
+
+    /// A number, as it is at some moment after all that was seen before.
+    pub fn load(&self, index: usize) -> u64 {
+        self.word(index).load(Ordering::Acquire)
+    }
+
+    /// Changes a number after all that was changed before. Only of what was mapped to be written.
+    pub fn store(&self, index: usize, value: u64) {
+        self.word(index).store(value, Ordering::Release);
+    }
+
+    /// The bytes of so many numbers, each as it was at some moment; `None` beyond the end.
+    pub fn bytes(&self, from: usize, count: usize) -> Option<Vec<u8>> {
+        let numbers = from..from + count;
+        (numbers.end <= self.len()).then(|| numbers.flat_map(|i| self.load(i).to_ne_bytes()).collect())
     }
 }
 
@@ -174,11 +200,11 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
-/// A number in the object's memory that both sides write.
+/// A number in the object's memory that both sides may write.
 #[derive(Debug)]
-pub struct SharedFlag(NonNull<AtomicU64>);
+pub struct SharedNumber(NonNull<AtomicU64>);
 
-impl SharedFlag {
+impl SharedNumber {
     /// Takes over a member of the object's `.bss`, which is mapped for as long as the process lives.
     pub fn new(member: &'static mut u64) -> Self {
         Self(NonNull::from(member).cast())
@@ -189,13 +215,13 @@ impl SharedFlag {
         unsafe { self.0.as_ref() }
     }
 
-    /// True if it is set.
-    pub fn is_set(&self) -> bool {
-        self.atomic().load(Ordering::SeqCst) != 0
+    /// The number.
+    pub fn get(&self) -> u64 {
+        self.atomic().load(Ordering::SeqCst)
     }
 
-    /// Sets or clears it.
-    pub fn set(&self, value: bool) {
-        self.atomic().store(u64::from(value), Ordering::SeqCst);
+    /// Changes it.
+    pub fn set(&self, value: u64) {
+        self.atomic().store(value, Ordering::SeqCst);
     }
 }

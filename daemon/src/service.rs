@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::thread;
@@ -19,6 +20,7 @@ use crate::auditor::Auditor;
 use crate::control::{self, Coverage, Origin, Refusal, Reply, Request};
 use crate::event::EventSet;
 use crate::journal;
+use crate::memory::{self, Memory};
 use crate::notice::{CallerDetails, Notice};
 use crate::policy;
 use crate::pump::{Progress, Pump, RUN_TIME};
@@ -29,6 +31,8 @@ const LEDGER_INTERVAL: Duration = Duration::from_secs(1);
 const BATCHES_IN_A_ROW: usize = 16;
 /// How long the end waits for journald to take what is in the ring.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
+/// How long the daemon waits to be told why it is to stop. If it is not, another may go on.
+const REASON_TIME: Duration = Duration::from_secs(2);
 /// How long the end waits for the bus side.
 const BUS_END: Duration = Duration::from_secs(1);
 /// Wait before journald's socket is tried again.
@@ -62,6 +66,8 @@ pub enum End {
     Failed(String),
     /// The machine lacks what it needs.
     Lacking(String),
+    /// It was told to, for another to go on.
+    Restarted,
 }
 
 /// The parts of the loop.
@@ -85,6 +91,8 @@ pub struct Service {
     pub root: PathBuf,
     /// The longest time that a record waits in the ring.
     pub flush_interval: Duration,
+    /// What the next daemon is to find.
+    pub memory: Rc<Memory>,
 }
 
 /// Somebody waits for the journal to have what was in the ring when they asked, and what was lost by then.
@@ -111,14 +119,15 @@ struct Turn {
     ready: bool,
     self_test: Option<SelfTest>,
     stop: Option<End>,
+    /// When it was told to stop.
+    told_to_stop: Option<Instant>,
     flushes: Vec<Flush>,
     reloads: Vec<Reply<Result<(), Refusal>>>,
     ledger_read: Instant,
-    ledger_read_at: u64,
 }
 
 impl Service {
-    /// Runs until it is told to stop, or cannot go on. Leaves no probe behind.
+    /// Runs until it is told to stop, or cannot go on. Leaves no probe behind, unless another is to go on.
     pub fn run(mut self) -> End {
         let mut turn = Turn {
             reader: Reader::Looking,
@@ -126,13 +135,24 @@ impl Service {
             ready: false,
             self_test: None,
             stop: None,
+            told_to_stop: None,
             flushes: Vec::new(),
             reloads: Vec::new(),
             ledger_read: Instant::now(),
-            ledger_read_at: boot_time(),
         };
+        if self.memory.get(memory::LOOKED_AT) == 0 {
+            self.memory.set(memory::LOOKED_AT, boot_time());
+        }
+        for change in self.auditor.untold_changes() {
+            self.pump.tell(Notice::Watch(change));
+        }
         let end = self.turns(&mut turn);
-        self.finish(&mut turn);
+        match &end {
+            // systemd starts no other: what it would find must not stay.
+            End::Stopped | End::Lacking(_) => self.finish(&mut turn),
+            End::Restarted | End::Failed(_) => self.hand_over(),
+        }
+        self.end_bus();
         end
     }
 
@@ -154,8 +174,9 @@ impl Service {
                 Reader::Looking | Reader::Closing => Some(self.flush_interval),
                 Reader::Asleep => None,
             };
-            let testing = turn.self_test.is_some().then_some(self.flush_interval);
-            let timeout = [timeout, watchdog.map(|w| w / 2), testing].into_iter().flatten().min();
+            let waiting = turn.self_test.is_some() || turn.told_to_stop.is_some();
+            let waiting = waiting.then_some(self.flush_interval);
+            let timeout = [timeout, watchdog.map(|w| w / 2), waiting].into_iter().flatten().min();
             let timeout = timeout
                 .map_or(EpollTimeout::NONE, |t| EpollTimeout::try_from(t).unwrap_or(EpollTimeout::NONE));
             let mut events = [EpollEvent::empty(); 8];
@@ -169,6 +190,9 @@ impl Service {
             self.send_records(turn, &epoll);
             self.answer_flushes(turn, &epoll);
             self.look_at_self_test(turn);
+            if turn.told_to_stop.is_some_and(|told| told.elapsed() >= REASON_TIME) {
+                turn.stop.get_or_insert(End::Restarted);
+            }
             if let Some(end) = turn.stop.take() {
                 return end;
             }
@@ -181,7 +205,9 @@ impl Service {
         // Edge: the descriptor is readable whenever a record is in the ring, but the loop is to be woken only
         // when the kernel side says so.
         epoll.add(records, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, RECORDS))?;
-        let others: [BorrowedFd<'_>; 3] = [groups, self.wake.as_fd(), self.signals.as_fd()];
+        // News of groups stays in its ring for a while after it has been read.
+        epoll.add(groups, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, OTHERS))?;
+        let others: [BorrowedFd<'_>; 2] = [self.wake.as_fd(), self.signals.as_fd()];
         for fd in others {
             epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, OTHERS))?;
         }
@@ -206,7 +232,10 @@ impl Service {
                             log::error!("Policies were not reloaded, those in force stay:\n{refusal}");
                         }
                     }
-                    SIGTERM | SIGINT => turn.stop = Some(End::Stopped),
+                    SIGTERM | SIGINT if turn.told_to_stop.is_none() => {
+                        turn.told_to_stop = Some(Instant::now());
+                        let _ = self.notices.unbounded_send(control::Notice::WhyStop);
+                    }
                     _ => {}
                 }
             }
@@ -256,17 +285,16 @@ impl Service {
     fn handle_request(&mut self, request: Request, turn: &mut Turn) {
         match request {
             Request::AddWatch { target, events, resolution, caller, reply } => {
-                let added = self.auditor.add(target.clone(), events, resolution);
-                if let Ok(id) = added {
-                    self.tell_watch(true, id, target.to_string(), events, caller);
-                }
+                let caller = CallerDetails::of(&self.root, caller);
+                let added = self.auditor.add(target, events, resolution, caller);
+                self.tell_change(added.is_ok());
                 let _ = reply.send(added);
             }
             Request::RemoveWatch { id, caller, reply } => {
-                let removed = self.auditor.remove(id).map(|watch| {
-                    self.auditor.forget_unwatched(self.pump.produced());
-                    self.tell_watch(false, id, watch.target.to_string(), watch.events, caller);
-                });
+                let caller = CallerDetails::of(&self.root, caller);
+                let removed = self.auditor.remove(id, caller);
+                self.auditor.forget_unwatched(self.pump.produced());
+                self.tell_change(removed.is_ok());
                 let _ = reply.send(removed);
             }
             Request::Reload { reply } => match self.reload() {
@@ -287,6 +315,9 @@ impl Service {
                 let _ = reply.send(self.auditor.watch_status(id));
             }
             Request::Resolved(resolutions) => self.take_resolutions(resolutions, turn),
+            Request::Stopped { restart } => {
+                turn.stop.get_or_insert(if restart { End::Restarted } else { End::Stopped });
+            }
             Request::SelfTested(result) => {
                 if let Some(test) = &mut turn.self_test {
                     test.ended = Some((result, self.pump.produced()));
@@ -310,7 +341,11 @@ impl Service {
                 let _ = reply.send(Ok(()));
             }
             if !turn.ready && turn.self_test.is_none() {
-                self.begin_self_test(turn);
+                if self.auditor.is_tested() {
+                    self.ready(turn);
+                } else {
+                    self.begin_self_test(turn);
+                }
             }
             self.tell_status();
         }
@@ -370,17 +405,14 @@ impl Service {
         log::info!("Auditing: {}.", self.summary());
     }
 
-    fn tell_watch(
-        &mut self,
-        added: bool,
-        id: control::WatchId,
-        unit: String,
-        events: EventSet,
-        caller: control::Caller,
-    ) {
-        let caller = CallerDetails::of(&self.root, caller);
-        self.pump.tell(Notice::Watch { added, id, unit, events, caller });
-        self.tell_status();
+    /// Tells of the last change of the watches, if there was one.
+    fn tell_change(&mut self, changed: bool) {
+        if changed {
+            if let Some(last) = self.auditor.untold_changes().pop() {
+                self.pump.tell(Notice::Watch(last));
+            }
+            self.tell_status();
+        }
     }
 
     /// Sends what is in the ring, and decides how to wait for more.
@@ -434,7 +466,13 @@ impl Service {
 
     /// Records of what has been lost since the last look.
     fn tell_losses(&mut self, turn: &mut Turn) {
+        turn.ledger_read = Instant::now();
+        // They count as told when journald has them.
+        if self.pump.has_losses() {
+            return;
+        }
         let now = boot_time();
+        let span = (self.memory.get(memory::LOOKED_AT), now);
         for untold in self.auditor.untold() {
             let mut units = Vec::new();
             let mut policies = Vec::new();
@@ -453,10 +491,9 @@ impl Service {
             units.dedup();
             policies.dedup();
             let unit = if let [unit] = units.as_slice() { unit.clone() } else { String::new() };
-            self.pump.tell(Notice::Lost { untold, unit, policies, span: (turn.ledger_read_at, now) });
+            self.pump.tell(Notice::Lost { untold, unit, policies, span });
         }
-        turn.ledger_read = Instant::now();
-        turn.ledger_read_at = now;
+        self.memory.set(memory::LOOKED_AT, now);
     }
 
     /// Answers those that wait for the journal to have what was in the ring when they asked.
@@ -512,6 +549,17 @@ impl Service {
                 DRAIN_TIME.as_secs()
             );
         }
+    }
+
+    /// Leaves everything as it is, for the next daemon to go on with.
+    fn hand_over(&mut self) {
+        notify(&[NotifyState::Stopping]);
+        if let Err(refusal) = self.auditor.hand_over() {
+            log::error!("The next daemon will have to begin anew: {refusal}");
+        }
+    }
+
+    fn end_bus(&mut self) {
         let _ = self.notices.unbounded_send(control::Notice::Stop);
         // The bus side may be waiting for an answer; a frozen bus does not hold up the end.
         while let Ok(request) = self.requests.try_recv() {

@@ -36,6 +36,8 @@ type ListedUnit =
 trait Manager {
     fn load_unit(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
     fn get_unit(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
+    #[zbus(name = "GetUnitByPID")]
+    fn get_unit_by_pid(&self, pid: u32) -> zbus::Result<OwnedObjectPath>;
     fn list_units_by_patterns(&self, states: &[&str], patterns: &[&str]) -> zbus::Result<Vec<ListedUnit>>;
 
     fn start_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
@@ -109,6 +111,19 @@ fn job_done(unit: &str, result: &str) -> Change {
 /// Starts the unit of the self-test. [`Change::SelfTested`] tells when it has ended.
 pub async fn start_self_test(connection: &Connection) -> zbus::Result<()> {
     manager(connection).await?.start_unit(SELF_TEST_UNIT, "replace").await.map(drop)
+}
+
+/// True if systemd stops the caller's unit to start it again at once.
+pub async fn is_restarting(connection: &Connection) -> zbus::Result<bool> {
+    // 0 is the caller.
+    let unit = manager(connection).await?.get_unit_by_pid(0).await?;
+    let unit_interface = "org.freedesktop.systemd1.Unit";
+    let (id, job) = property::<(u32, OwnedObjectPath)>(connection, &unit, unit_interface, "Job").await?;
+    if id == 0 {
+        return Ok(false);
+    }
+    let kind = property::<String>(connection, &job, "org.freedesktop.systemd1.Job", "JobType").await?;
+    Ok(kind == "restart")
 }
 
 /// Finds the units that a target means and that have a control group, and its primary name.

@@ -160,6 +160,13 @@ def records(unit=None, *events, since=None, flushed=True):
     return sorted(entries(*matches, since=since), key=lambda record: record.number("TRACELEFT_SEQ"))
 
 
+def check_sequence(since, lost):
+    """Numbers grow; what is missing between the first and the last of them is what was lost."""
+    sequence = [int(r.seq) for r in records(None, *EVENTS, *OTHER_EVENTS, since=since, flushed=False)]
+    assert len(set(sequence)) == len(sequence)
+    assert sequence[-1] - sequence[0] + 1 == len(sequence) + lost
+
+
 def count_records(unit, event):
     """How many there are, where there are too many to read whole."""
     text = output(

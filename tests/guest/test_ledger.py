@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from harness import (
-    EVENTS, OTHER_EVENTS, PROGRAMS, SCRATCH, count_records, cursor, flush, make_directory, properties, records, run, run_service, settings, show,
+    PROGRAMS, SCRATCH, check_sequence, count_records, cursor, flush, make_directory, properties, records, run, run_service, settings, show,
     wait_for, watch_properties, watching,
 )  # fmt: skip
 
@@ -66,13 +66,6 @@ def test_a_small_ring_loses_and_says_exactly_how_much():
             of_open = [int(r.count) for r in losses if r.lost_event == b"open"]
             assert sum(of_open) == lost
             check_sequence(since, sum(int(r.count) for r in losses))
-
-
-def check_sequence(since, lost):
-    """Numbers grow; what is missing between the first and the last of them is what was lost."""
-    sequence = [int(r.seq) for r in records(None, *EVENTS, *OTHER_EVENTS, since=since, flushed=False)]
-    assert len(set(sequence)) == len(sequence)
-    assert sequence[-1] - sequence[0] + 1 == len(sequence) + lost
 
 
 def test_a_stopped_journald_costs_nothing_that_the_ring_holds():

@@ -4,8 +4,7 @@ import re
 
 import pytest
 from harness import (
-    PROGRAMS, SERVICE, TRACEFS, add_watch, definitions, properties, records, remove_watch, run, run_service, settings, show,
-    wait_for, watching,
+    SERVICE, TRACEFS, add_watch, definitions, properties, remove_watch, run, settings, watching,
 )  # fmt: skip
 
 pytestmark = pytest.mark.daemon
@@ -46,22 +45,6 @@ def test_only_what_is_needed_and_until_the_last_watch_goes():
     assert functions() == of_open
     remove_watch(first)
     assert definitions() == []
-
-
-def test_what_a_killed_daemon_left_is_cleaned():
-    add_watch("some.service", "open", "exec", "tcp-connect")
-    assert definitions()
-    pid = show(SERVICE, "MainPID")
-    run("systemctl", "kill", "-s", "KILL", SERVICE)
-    # In this order: it is the new one that is to be active.
-    wait_for(
-        lambda: show(SERVICE, "MainPID") not in ("0", pid) and show(SERVICE, "ActiveState") == "active", "the daemon is back"
-    )
-    # This version forgets a watch of the bus with the daemon.
-    assert definitions() == []
-    with watching("test-after-kill.service", "exec"):
-        run_service("test-after-kill.service", PROGRAMS / "nop")
-        assert len(records("test-after-kill.service", "exec")) == 1
 
 
 def test_definitions_of_others_are_left_alone():

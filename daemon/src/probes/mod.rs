@@ -12,7 +12,9 @@ mod signal;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -20,7 +22,13 @@ use crate::control::ProbeStatus;
 use crate::event::{Event, EventSet};
 use crate::kernel::{self, Kernel};
 use crate::service;
+use crate::store::{self, Inherited};
 use crate::tracefs::{Kind, Tracefs, event_name};
+
+/// How often, and at what intervals, it is looked whether the service manager has closed a probe.
+const CLOSING_TRIES: u32 = 2000;
+/// See above.
+const CLOSING_STEP: Duration = Duration::from_millis(5);
 
 /// A hook.
 #[derive(Clone, Copy, Debug)]
@@ -159,6 +167,8 @@ pub enum Error {
     Attach(kernel::Error),
     /// tracefs could not be read or written.
     Tracefs(std::io::Error),
+    /// The service manager could not be told to keep a probe, or not to.
+    Store(std::io::Error),
 }
 
 /// A probe as messages name it.
@@ -177,6 +187,7 @@ impl fmt::Display for Error {
             }
             Self::Attach(error) => error.fmt(f),
             Self::Tracefs(error) => write!(f, "cannot use tracefs: {error}"),
+            Self::Store(error) => write!(f, "cannot use the service manager's store of descriptors: {error}"),
         }
     }
 }
@@ -207,19 +218,35 @@ pub struct Probes {
 }
 
 impl Probes {
-    /// Begins with none; removes what an earlier daemon that was killed left in tracefs.
-    pub fn new(tracefs: Tracefs, maxactive: u32) -> Result<Self, Error> {
-        for name in tracefs.defined().map_err(Error::Tracefs)? {
-            tracefs.remove(&name).map_err(Error::Tracefs)?;
+    /// Begins with those that the daemon before has left; removes what else it has in tracefs.
+    pub fn new(tracefs: Tracefs, maxactive: u32, inherited: &mut Inherited) -> Result<Self, Error> {
+        let mut attached = HashMap::new();
+        for probe in table() {
+            for &function in probe.functions {
+                let name = event_name(probe.kind, function, probe.program);
+                if let Some(link) = inherited.remove(&name) {
+                    attached.insert(Key::of(probe), Attached { function, name, link });
+                }
+            }
+        }
+        let ours = |name: &String| attached.values().any(|a| a.name == *name);
+        for name in tracefs.defined().map_err(Error::Tracefs)?.iter().filter(|name| !ours(name)) {
+            remove_definition(&tracefs, name)?;
         }
         Ok(Self {
             tracefs,
             maxactive,
-            attached: HashMap::new(),
+            attached,
             before: HashMap::new(),
             lacking: HashMap::new(),
             absent: HashSet::new(),
         })
+    }
+
+    /// Names under which the service manager keeps the probes that these events need.
+    pub fn descriptors(&self, events: EventSet) -> Vec<String> {
+        let needed = table().filter(|p| p.needed(events));
+        needed.filter_map(|p| Some(self.attached.get(&Key::of(p))?.name.clone())).collect()
     }
 
     /// Number of probes attached.
@@ -246,8 +273,8 @@ impl Probes {
         parts
     }
 
-    /// Attaches what these events need, and removes all else. Events that the kernel has no function for are
-    /// left out, see [`lacking`](Self::lacking). On an error what was attached before still is.
+    /// Attaches what these events need. Events that the kernel has no function for are left out, see
+    /// [`lacking`](Self::lacking). On an error what was attached before still is, and nothing else.
     pub fn want(&mut self, kernel: &mut Kernel, events: EventSet) -> Result<(), Error> {
         let able = |lacking: &HashMap<Event, String>| {
             events.iter().filter(|e| !lacking.contains_key(e)).collect::<EventSet>()
@@ -287,7 +314,12 @@ impl Probes {
                 }
             }
         }
-        let able = able(&self.lacking);
+        Ok(())
+    }
+
+    /// Removes what these events do not need.
+    pub fn remove_unneeded(&mut self, events: EventSet) -> Result<(), Error> {
+        let able: EventSet = events.iter().filter(|e| !self.lacking.contains_key(e)).collect();
         let unneeded: Vec<_> = table().filter(|p| !p.needed(able)).map(Key::of).rev().collect();
         self.remove(&unneeded)
     }
@@ -299,6 +331,7 @@ impl Probes {
             let name = event_name(kind, function, program);
             if kind == Kind::Tracepoint {
                 let link = kernel.attach_tracepoint(program, function).map_err(Error::Attach)?;
+                store::put(&name, link.as_fd()).map_err(Error::Store)?;
                 self.attached.insert(Key::of(probe), Attached { function, name, link });
                 return Ok(());
             }
@@ -307,7 +340,12 @@ impl Probes {
                 continue;
             }
             let id = self.tracefs.id(&name).map_err(Error::Tracefs);
-            return match id.and_then(|id| kernel.attach(program, &name, id).map_err(Error::Attach)) {
+            let attach = |id| {
+                let link = kernel.attach(program, &name, id).map_err(Error::Attach)?;
+                store::put(&name, link.as_fd()).map_err(Error::Store)?;
+                Ok(link)
+            };
+            return match id.and_then(attach) {
                 Ok(link) => {
                     self.attached.insert(Key::of(probe), Attached { function, name, link });
                     Ok(())
@@ -326,6 +364,9 @@ impl Probes {
             return Ok(());
         }
         let profile = self.tracefs.profile().map_err(Error::Tracefs)?;
+        // Out of the store first: what it still has would stay attached.
+        let names = keys.iter().filter_map(|k| Some(self.attached.get(k)?.name.as_str()));
+        store::remove(names).and_then(|()| store::synchronize()).map_err(Error::Store)?;
         for key in keys {
             let Some(Attached { function: _, name, link }) = self.attached.remove(key) else { continue };
             service::at_work();
@@ -337,7 +378,7 @@ impl Probes {
             let total = self.before.entry(*key).or_default();
             total.0 += hits;
             total.1 += misses;
-            self.tracefs.remove(&name).map_err(Error::Tracefs)?;
+            remove_definition(&self.tracefs, &name)?;
         }
         Ok(())
     }
@@ -375,6 +416,21 @@ impl Probes {
         };
         Ok(table().filter_map(status).collect())
     }
+}
+
+/// Removes a definition. The service manager closes what it was told to in its own time, and until then the kernel
+/// says that it is in use.
+fn remove_definition(tracefs: &Tracefs, name: &str) -> Result<(), Error> {
+    for _ in 0..CLOSING_TRIES {
+        match tracefs.remove(name) {
+            Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => {
+                service::at_work();
+                thread::sleep(CLOSING_STEP);
+            }
+            other => return other.map_err(Error::Tracefs),
+        }
+    }
+    tracefs.remove(name).map_err(Error::Tracefs)
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub enum Told {
     Reload,
     Resolved(Vec<(WatchId, Resolution)>),
     SelfTested(Result<(), String>),
+    Stopped { restart: bool },
     Fatal(String),
 }
 
@@ -88,6 +89,7 @@ pub fn run(requests: &Receiver<Request>, state: &Shared, told: &Sender<Told>) {
             }
             Request::Resolved(list) => tell(Told::Resolved(list)),
             Request::SelfTested(result) => tell(Told::SelfTested(result)),
+            Request::Stopped { restart } => tell(Told::Stopped { restart }),
             Request::Fatal(message) => tell(Told::Fatal(message)),
         }
     }

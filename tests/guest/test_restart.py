@@ -1,0 +1,235 @@
+"""Nothing is lost, and nothing recorded twice, whatever happens to the daemon while units work."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from harness import (
+    POLICIES, PROGRAMS, SERVICE, add_watch, check_sequence, cursor, definitions, flush, make_directory,
+    messages, policy, properties, read_account, records, remove_watch, run, settings, show, wait_for, watch_properties, watches,
+    watching, write_policy,
+)  # fmt: skip
+
+TIMES = 20
+UNITS = ("test-tick-a.service", "test-tick-b.service", "test-tick-c.service")
+
+
+class Load:
+    """Three units that work steadily, and their watches."""
+
+    def __init__(self):
+        self.since = cursor()
+        self.watches = {unit: add_watch(unit, "open", "exec") for unit in UNITS}
+        self.before = properties()
+        self.directories = {unit: make_directory(unit) for unit in UNITS}
+        for unit, directory in self.directories.items():
+            account = directory.with_suffix(".account")
+            account.unlink(missing_ok=True)
+            run(
+                "systemd-run", "--quiet", f"--unit={unit}", f"--property=StandardOutput=file:{account}",
+                PROGRAMS / "ticker", directory, 5, 100,
+            )  # fmt: skip
+
+    def made(self, unit):
+        return len(os.listdir(self.directories[unit]))
+
+    def work_on(self):
+        """Waits until each unit has done something more."""
+        before = {unit: self.made(unit) for unit in UNITS}
+        wait_for(lambda: all(self.made(unit) > before[unit] for unit in UNITS), "the units go on working")
+
+    def check(self):
+        """Each thing that each unit did is there once, and counted once."""
+        run("systemctl", "stop", *UNITS)
+        flush()
+        for unit, watch in self.watches.items():
+            (told,) = read_account(self.directories[unit].with_suffix(".account"))
+            found = [r for r in records(unit, since=self.since, flushed=False)]
+            opened = [r.path for r in found if r.event == b"open"]
+            expected = [os.fsencode(self.directories[unit] / str(n)) for n in range(told["made"])]
+            missing, extra = set(expected) - set(opened), set(opened) - set(expected)
+            assert (missing, extra) == (set(), set()), unit
+            assert opened == expected, f"{unit}: not each once and in order"
+            assert [r.path for r in found if r.event == b"exec"] == [os.fsencode(PROGRAMS / "ticker")]
+            n = told["made"]
+            assert watch_properties(watch)["EventCounts"] == {"open": [n, n, 0, 0], "exec": [1, 1, 0, 0]}
+        check_sequence(self.since, 0)
+        now = properties()
+        assert now["Lost"] == self.before["Lost"]
+        assert now["Seen"] == now["Recorded"] + now["Lost"]
+
+    def end(self):
+        run("systemctl", "stop", *UNITS, check=False)
+        for watch in self.watches.values():
+            remove_watch(watch)
+
+
+@pytest.fixture
+def load():
+    load = Load()
+    yield load
+    load.end()
+
+
+def main_pid():
+    return show(SERVICE, "MainPID")
+
+
+def wait_for_another(pid):
+    """Another daemon than that of this process is at work."""
+    # In this order: it is the new one that is to be active.
+    wait_for(lambda: main_pid() not in ("0", pid) and show(SERVICE, "ActiveState") == "active", "the daemon is back")
+
+
+def kill():
+    pid = main_pid()
+    run("systemctl", "kill", "-s", "KILL", SERVICE)
+    wait_for_another(pid)
+
+
+def restart():
+    run("systemctl", "restart", SERVICE)
+
+
+@pytest.mark.parametrize("action", [kill, restart])
+def test_the_daemon_is_killed_or_restarted(load, action):
+    probes = set(definitions())
+    for _ in range(TIMES):
+        load.work_on()
+        action()
+    load.work_on()
+    assert set(definitions()) == probes
+    said = messages(since=load.since)
+    assert said.count("Going on from where the daemon before left off.") == TIMES
+    assert "cannot be taken over" not in said
+    load.check()
+
+
+def test_systemd_executes_itself_anew(load):
+    load.work_on()
+    pid = main_pid()
+    run("systemctl", "daemon-reexec")
+    load.work_on()
+    assert main_pid() == pid
+    kill()
+    load.work_on()
+    load.check()
+
+
+def test_policies_change(load):
+    """Watches of policies come and go for the same units, so that these get other targets; the others stay."""
+    for n in range(5):
+        load.work_on()
+        with policy("50-tick", [UNITS[0], "system.slice"], ["mkdir", "chmod"]):
+            load.work_on()
+        if n == 2:
+            restart()
+    load.check()
+
+
+def test_the_package_is_upgraded(load, package):
+    """To a version that differs in nothing but its number."""
+    directory = make_directory("upgrade")
+    run("dpkg-deb", "-R", package.deb, directory / "package")
+    control = directory / "package/DEBIAN/control"
+    version = re.search(r"^Version: (.*)$", control.read_text(), re.M)[1]
+    load.work_on()
+    for new in (f"{version}+1", version):
+        control.write_text(re.sub(r"^Version: .*$", f"Version: {new}", control.read_text(), flags=re.M))
+        deb = directory / "new.deb"
+        run("dpkg-deb", "-b", directory / "package", deb)
+        pid = main_pid()
+        run(
+            "apt-get", "install", "-y", "-q", "--allow-downgrades", deb, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        )
+        assert main_pid() != pid
+        assert show(SERVICE, "ActiveState") == "active"
+        load.work_on()
+    load.check()
+
+
+def test_watches_and_what_was_told_of_them_survive():
+    since = cursor()
+    with policy("50-survive", ["test-policy.service"], ["open"]):
+        with watching("test-survive.service", "open") as watch:
+            of_both = watches()
+            number = properties()["Recorded"]
+            kill()
+            assert watches() == of_both
+            assert watch_properties(watch)["Unit"] == "test-survive.service"
+            assert properties()["Recorded"] >= number
+            # A new one does not get an old one's number.
+            with watching("test-other.service", "exec") as other:
+                assert other != watch
+        restart()
+        assert watches() == {("test-policy.service", "50-survive"): ["open"]}
+        # What changed while no daemon was there.
+        (POLICIES / "50-survive.toml").unlink()
+        write_policy("50-survive", ["test-changed.service"], ["exec"])
+        kill()
+        assert watches() == {("test-changed.service", "50-survive"): ["exec"]}
+    added = [r.target for r in records(None, "watch-added", since=since)]
+    removed = [r.target for r in records(None, "watch-removed", since=since)]
+    assert sorted(added) == sorted(removed) == [b"test-other.service", b"test-survive.service"]
+
+
+def check_dropped(since, why):
+    """The daemon began anew, said why, and audits."""
+    said = messages(since=since)
+    assert re.search(f"cannot be taken over: {why}", said), said
+    unit = "test-dropped.service"
+    before = len(records(unit, "exec"))
+    run("systemd-run", "--quiet", "--wait", "--collect", f"--unit={unit}", PROGRAMS / "nop")
+    assert len(records(unit, "exec")) == before + 1
+    numbers = [r.number("TRACELEFT_SEQ") for r in records(None, since=since)]
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_an_incomplete_store_is_dropped():
+    since = cursor()
+    with watching("test-dropped.service", "exec") as watch:
+        run(
+            "systemd-notify", f"--pid={main_pid()}", "FDSTOREREMOVE=1", "FDNAME=map.names",
+            env={**os.environ, "NOTIFY_SOCKET": "/run/systemd/notify"},
+        )  # fmt: skip
+        kill()
+        check_dropped(since, "map.names is missing in the store")
+        assert watch_properties(watch)["Unit"] == "test-dropped.service"
+    assert definitions() == []
+
+
+def test_a_store_of_another_layout_is_dropped():
+    since = cursor()
+    with watching("test-dropped.service", "exec"):
+        with settings('ring-size = "4M"\n'):
+            check_dropped(since, "it is another version, or had other settings")
+        check_dropped(since, "it is another version, or had other settings")
+
+
+def bpf_maps():
+    """How many maps are open in any process."""
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*/fdinfo/*"):
+        try:
+            found.update(re.findall(r"^map_id:\s*(\d+)", entry.read_text(), re.M))
+        except OSError:
+            pass
+    return len(found)
+
+
+def test_a_stop_leaves_nothing():
+    run("systemctl", "stop", SERVICE)
+    maps, runtime = bpf_maps(), set(os.listdir("/run"))
+    run("systemctl", "start", SERVICE)
+    add_watch("test-stop.service", "open", "exec", "tcp-connect", "tcp-close")
+    assert bpf_maps() > maps
+    assert definitions() != []
+    run("systemctl", "stop", SERVICE)
+    assert definitions() == []
+    wait_for(lambda: bpf_maps() == maps, "all maps are gone")
+    assert show(SERVICE, "NFileDescriptorStore") == "0"
+    assert not any(name.startswith("traceleft") for name in set(os.listdir("/run")) - runtime)
+    run("systemctl", "start", SERVICE)
+    # Auditing was ended: so was what was asked for at run time.
+    assert watches() == {}
