@@ -84,6 +84,8 @@ struct origin {
 	__u32 syscall;
 	__u32 abi;
 	__u32 flags; /* enum record_flags */
+	__u16 share;
+	__u16 reserved[3];
 	__u8 invocation[INVOCATION_LENGTH];
 };
 
@@ -173,6 +175,7 @@ static __always_inline __u64 watched_of(__u64 events, struct origin *origin)
 	origin->timestamp = bpf_ktime_get_boot_ns();
 	origin->cgroup_id = cgroup_id;
 	origin->target = group->target;
+	origin->share = group->share;
 	__builtin_memcpy(origin->invocation, group->invocation, INVOCATION_LENGTH);
 	return group->events & events;
 }
@@ -236,6 +239,7 @@ static __always_inline struct assembly *begin_record(enum event_kind kind, const
 	header->timestamp = origin->timestamp;
 	header->cgroup_id = origin->cgroup_id;
 	header->target = origin->target;
+	header->share = origin->share;
 	header->pid = ids >> 32;
 	header->tid = (__u32)ids;
 	header->ppid = BPF_CORE_READ(task, real_parent, tgid);
@@ -323,15 +327,35 @@ static __always_inline void count_lost_state(__u32 target, __u32 kind)
 	__sync_fetch_and_add(&count->lost_state, 1);
 }
 
-/* How the reader is to be told of a record. */
-static __always_inline __u64 wake_reader(void)
+/* How the reader is to be told of a record, if so much is in the ring. */
+static __always_inline __u64 wake_reader(__u64 taken)
 {
 	if (reader_sleeps) {
 		reader_sleeps = 0;
 		return BPF_RB_FORCE_WAKEUP;
 	}
-	return bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) >= high_water ? BPF_RB_FORCE_WAKEUP :
-									   BPF_RB_NO_WAKEUP;
+	return taken >= high_water ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
+/* What a record of this length takes of the ring. */
+static __always_inline __u64 room_of(__u64 length)
+{
+	return (length + 2 * RECORD_ALIGNMENT - 1) & ~(__u64)(RECORD_ALIGNMENT - 1);
+}
+
+/*
+ * A unit may have in the ring what others leave free, and no more than twice of that. So one that floods it takes
+ * two thirds; two of them four fifths, and so on: something is always free for those that do not. `share` becomes
+ * the unit's, `taken` what all have there.
+ */
+static __always_inline int has_room(__u32 index, __u64 length, struct share **share, __u64 *taken)
+{
+	*share = bpf_map_lookup_elem(&shares, &index);
+	if (!*share)
+		return 0;
+	*taken = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA);
+	return (*share)->written - (*share)->released + room_of(length) <=
+	       SHARE_OF_FREE * (ring_size - *taken);
 }
 
 /* Counts the event as seen, and sends its record or counts it as lost: the ledger's first half. */
@@ -339,7 +363,8 @@ static __always_inline void send_record(struct record_header *header, const vola
 					__u32 longest)
 {
 	struct counters *count = counters_of(header->target, header->kind);
-	__u64 length;
+	struct share *share;
+	__u64 length, taken;
 
 	if (!count)
 		return;
@@ -348,7 +373,10 @@ static __always_inline void send_record(struct record_header *header, const vola
 		__sync_fetch_and_add(&count->results_missed, 1);
 	/* Read here: the verifier forgets the bounds of what is moved to the stack. */
 	length = *end;
-	if (length > longest || bpf_ringbuf_output(&ring, header, length, wake_reader()))
+	if (length <= longest && has_room(header->share, length, &share, &taken) &&
+	    !bpf_ringbuf_output(&ring, header, length, wake_reader(taken)))
+		__sync_fetch_and_add(&share->written, room_of(length));
+	else
 		__sync_fetch_and_add(&count->lost_ring, 1);
 }
 

@@ -70,7 +70,7 @@ static __always_inline void submit_connect(__u64 sk, struct connect_note *note, 
 	__u64 task = note->task;
 	__u32 calling = note->calling;
 	int told = (note->events & EVENT_BIT(EVENT_TCP_CONNECT)) != 0;
-	struct connection *draft = told ? bpf_ringbuf_reserve(&ring, sizeof(*draft), 0) : 0;
+	struct connection *draft = told ? begin_draft(note->connection.record.header.share) : 0;
 
 	if (draft) {
 		bpf_probe_read_kernel(draft, sizeof(*draft), &note->connection);

@@ -94,19 +94,33 @@ static __always_inline void read_addresses(struct socket_record *record, struct 
 		record->destination_port = port;
 }
 
+/* Room in the ring to put a record of this share together; 0 if there is none. */
+static __always_inline struct connection *begin_draft(__u32 index)
+{
+	struct share *share;
+	__u64 taken;
+
+	if (!has_room(index, sizeof(struct connection), &share, &taken))
+		return 0;
+	return bpf_ringbuf_reserve(&ring, sizeof(struct connection), 0);
+}
+
 /* Sends what was put together in the ring. */
 static __always_inline void send_draft(struct connection *draft, __u32 target, __u32 kind)
 {
 	struct counters *count = counters_of(target, kind);
+	__u32 index = draft->record.header.share;
+	struct share *share = bpf_map_lookup_elem(&shares, &index);
 
-	if (!count) {
+	if (!count || !share) {
 		bpf_ringbuf_discard(draft, 0);
 		return;
 	}
+	__sync_fetch_and_add(&share->written, room_of(sizeof(*draft)));
 	__sync_fetch_and_add(&count->seen, 1);
 	if (draft->record.header.flags & RECORD_RESULT_MISSED)
 		__sync_fetch_and_add(&count->results_missed, 1);
-	bpf_ringbuf_submit(draft, wake_reader());
+	bpf_ringbuf_submit(draft, wake_reader(bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA)));
 }
 
 static __always_inline void count_lost_ring(__u32 target, __u32 kind)
@@ -300,6 +314,7 @@ static __always_inline void fill_end(struct socket_record *record, struct sock *
 	record->header.flags &= RECORD_SET_UP;
 	record->header.timestamp = bpf_ktime_get_boot_ns();
 	record->header.target = group->target;
+	record->header.share = group->share;
 	record->header.result = -BPF_CORE_READ(sk, sk_err);
 	read_addresses(record, sk);
 	record->net_ns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
@@ -338,7 +353,7 @@ static __always_inline int on_connection_end(struct sock *sk)
 		return 0;
 	}
 	target = group->target;
-	draft = bpf_ringbuf_reserve(&ring, sizeof(*draft), 0);
+	draft = begin_draft(group->share);
 	/* Who forgets the note tells. The verifier wants just one look at whether there is a draft. */
 	if (!draft) {
 		if (known && bpf_map_delete_elem(&connections, &socket))

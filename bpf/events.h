@@ -65,6 +65,12 @@ enum limits {
 	NO_NUMBER = 0xffffffff,
 	/* The most bytes of data that a policy may ask for. */
 	CAPTURE_MAX = 4096,
+	/* Units whose groups' ids leave the same rest have a share of the ring together. */
+	SHARES = 1 << 14,
+	/* A unit's records may take so many times what is left free. */
+	SHARE_OF_FREE = 2,
+	/* What a record takes of the ring is a multiple of this, and has this much before it. */
+	RECORD_ALIGNMENT = 8,
 };
 
 /* The door through which the call came. */
@@ -146,7 +152,8 @@ struct record_header {
 	__u16 string_offset[STRING_COUNT]; /* from the record's beginning */
 	__u16 string_length[STRING_COUNT];
 	__u16 string_state[STRING_COUNT];
-	__u16 reserved[3];
+	__u16 share; /* index into `shares` */
+	__u16 reserved[2];
 };
 
 /* What is said of a file that was found. */
@@ -259,6 +266,8 @@ struct group {
 	__u32 target;  /* index into `counters`, and the daemon's table of watches */
 	__u16 capture; /* bytes of data that read and write records have */
 	__u16 set_up;  /* 1: what systemd does before the unit's program runs is recorded, too */
+	__u16 share;   /* index into `shares`, by the id of the unit's own group: all below have it, too */
+	__u16 reserved[3];
 	__u8 invocation[INVOCATION_LENGTH];
 };
 
@@ -289,6 +298,12 @@ struct counters {
 
 struct target_counters {
 	struct counters events[EVENT_COUNT];
+};
+
+/* Map `shares`: what the records of a unit take of the ring, in bytes. Neither number ever goes back. */
+struct share {
+	__u64 written;	/* by the kernel side */
+	__u64 released; /* by the daemon */
 };
 
 /* Ring `group_ring`: how the daemon hears of control groups. */

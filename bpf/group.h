@@ -120,8 +120,6 @@ static __always_inline struct name_value *look_up_name(struct group_scratch *s, 
 	struct name_value *value;
 	__u32 skip;
 
-	if (!is_unit((__u64)cgroup))
-		return 0;
 	if (bpf_probe_read_kernel_str(s->name, UNIT_NAME_LENGTH, BPF_CORE_READ(cgroup, kn, name)) <= 0)
 		return 0;
 	/* systemd escapes what the kernel would take for a file of its own with one underscore. */
@@ -147,13 +145,15 @@ static __always_inline void send_group_news(struct group_scratch *s, const char 
 		group_news_lost++;
 }
 
+/* Enters a new group. */
 static __always_inline int on_cgroup_mkdir(struct cgroup *cgroup, const char *path)
 {
 	struct group_scratch *s = get_group_scratch();
 	struct cgroup *parent_cgroup;
 	struct group group = {}, *parent;
-	struct name_value *value;
+	struct name_value *value = 0;
 	__u64 id, parent_id;
+	int unit;
 
 	if (!s || !on_default_hierarchy(cgroup))
 		return 0;
@@ -161,7 +161,9 @@ static __always_inline int on_cgroup_mkdir(struct cgroup *cgroup, const char *pa
 	parent_id = BPF_CORE_READ(parent_cgroup, kn, id);
 	id = BPF_CORE_READ(cgroup, kn, id);
 	parent = bpf_map_lookup_elem(&groups, &parent_id);
-	value = look_up_name(s, cgroup, parent ? parent->target : NO_TARGET);
+	unit = is_unit((__u64)cgroup);
+	if (unit)
+		value = look_up_name(s, cgroup, parent ? parent->target : NO_TARGET);
 	if (value) {
 		group.events = value->events;
 		group.target = value->target;
@@ -170,6 +172,8 @@ static __always_inline int on_cgroup_mkdir(struct cgroup *cgroup, const char *pa
 	} else if (parent) {
 		group = *parent;
 	}
+	if (unit)
+		group.share = id % SHARES;
 	s->record.cgroup_id = id;
 	s->record.target = group.target;
 	/* The daemon hears of all, since anybody may be at the other end of a connection. */

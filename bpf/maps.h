@@ -47,6 +47,18 @@ struct {
 	__type(value, struct target_counters);
 } counters SEC(".maps");
 
+/* See has_room() in common.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, SHARES);
+	__type(key, __u32);
+	__type(value, struct share);
+} shares SEC(".maps");
+
+/* Bytes that the ring has. */
+const volatile __u64 ring_size = 8 << 20;
+
 /* Bytes in the ring at which its reader is woken at once. */
 const volatile __u64 high_water = 1 << 20;
 

@@ -1,4 +1,4 @@
-//! Attaching BPF programs by their descriptors alone.
+//! Attaching BPF programs by their descriptors alone, and what the kernel counts of them.
 //!
 //! libbpf attaches what it has loaded, and would have to be kept for that: its object with a copy of each program
 //! and a descriptor of each map, once for every time that programs are loaded.
@@ -37,6 +37,27 @@ pub fn raw_tracepoint(program: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd
     let name = CString::new(name)?;
     // SAFETY: the name is terminated and outlives the call.
     owned(unsafe { libbpf_sys::bpf_raw_tracepoint_open(name.as_ptr(), program.as_raw_fd()) })
+}
+
+/// How often a program ran, where the kernel counts that, and how often it was not started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProgramCounts {
+    /// Where `kernel.bpf_stats_enabled` is set.
+    pub runs: u64,
+    /// Since it ran already on that processor, or a map was being read or written there by a system call. Linux 5.10
+    /// does not say; it leaves out only what is on top of another program of a kprobe.
+    pub missed: u64,
+}
+
+/// What the kernel has counted of a program.
+pub fn program_counts(program: BorrowedFd<'_>) -> io::Result<ProgramCounts> {
+    let mut info = libbpf_sys::bpf_prog_info::default();
+    let mut length = u32::try_from(size_of_val(&info)).map_err(io::Error::other)?;
+    // SAFETY: the structure is as long as is said, and outlives the call; it points to no other memory.
+    done(unsafe {
+        libbpf_sys::bpf_prog_get_info_by_fd(program.as_raw_fd(), &raw mut info, &raw mut length)
+    })?;
+    Ok(ProgramCounts { runs: info.run_cnt, missed: info.recursion_misses })
 }
 
 fn done(result: i32) -> io::Result<i32> {

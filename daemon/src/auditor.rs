@@ -8,14 +8,14 @@ use std::rc::Rc;
 use crate::control::{Coverage, Origin, Refusal, Resolution, Status, WatchId, WatchStatus};
 use crate::event::{Event, EventSet};
 use crate::groups::{self, Groups};
-use crate::kernel::{Error, Kernel, NO_TARGET, Name, TargetId, Watched};
+use crate::kernel::{Error, EventCounters, Kernel, NO_TARGET, Name, TargetId, Watched};
 use crate::ledger::{self, Ledger};
 use crate::memory::{self, Count, Memory};
 use crate::names::SELF_TEST_UNIT;
 use crate::notice::{CallerDetails, Change};
 use crate::plan::{self, Set, Watch, Watches};
 use crate::policy::Policy;
-use crate::probes::Probes;
+use crate::probes::{self, Probes};
 use crate::skel::types;
 use crate::state::{self, State};
 use crate::unit_name::Target;
@@ -146,7 +146,7 @@ impl Auditor {
             self.state.tested.insert(event, result);
         }
         let kernel = &self.kernel;
-        self.ledger.discard(&vec![SELF_TEST], &|t| kernel.counters(t));
+        self.ledger.discard(&vec![SELF_TEST], &|t| read(kernel, t));
         let mut wanted = self.state.watches.clone();
         wanted.remove(&SELF_TEST);
         self.replace(wanted, self.state.next)
@@ -295,8 +295,7 @@ impl Auditor {
 
     fn target(&mut self, set: &Set) -> Result<Watched, Refusal> {
         let kernel = &self.kernel;
-        let read = |t| kernel.counters(t);
-        let target = self.ledger.target(set, &read).map_err(|ledger::Full| {
+        let target = self.ledger.target(set, &|t| read(kernel, t)).map_err(|ledger::Full| {
             Refusal::LimitReached(
                 "There are as many sets of watches as the setting \"watches\" allows: make it larger in \
                  traceleftd.toml, or watch fewer units."
@@ -350,7 +349,7 @@ impl Auditor {
         for (_, group) in self.groups.iter() {
             let set = plan::covering(&self.state.watches, &group.path);
             let kernel = &self.kernel;
-            targets.extend(self.ledger.target(&set, &|t| kernel.counters(t)));
+            targets.extend(self.ledger.target(&set, &|t| read(kernel, t)));
         }
         self.ledger.retain(&targets, &self.state.watches);
         self.commit()
@@ -403,7 +402,8 @@ impl Auditor {
             return Ok(());
         }
         if !current.is_some_and(|g| same(&g)) {
-            self.kernel.set_group(id, watched, invocation).map_err(|e| limit(&e))?;
+            let share = groups::share(&self.hierarchy, path);
+            self.kernel.set_group(id, watched, invocation, share).map_err(|e| limit(&e))?;
             // Released before it was entered: then nothing would take it out again.
             if !groups::directory(&self.hierarchy, path).exists() {
                 self.kernel.remove_group(id).map_err(|e| kernel_refused(&e))?;
@@ -482,19 +482,19 @@ impl Auditor {
 
     /// The whole ledger.
     pub fn status(&self) -> Status {
-        let total = self.ledger.total(&|t| self.kernel.counters(t));
+        let total = self.ledger.total(&|t| read(&self.kernel, t));
         Status { total, probes: self.probes.status(&self.kernel).unwrap_or_default() }
     }
 
     /// Losses that no record has told of.
     pub fn untold(&self) -> Vec<ledger::Untold> {
-        self.ledger.untold(&|t| self.kernel.counters(t))
+        self.ledger.untold(&|t| read(&self.kernel, t))
     }
 
     /// A watch as the bus shows it.
     pub fn watch_status(&self, id: WatchId) -> Option<WatchStatus> {
         let watch = self.state.watches.get(&id).filter(|_| id != SELF_TEST)?;
-        let counts = self.ledger.of_watch(id, &|t| self.kernel.counters(t));
+        let counts = self.ledger.of_watch(id, &|t| read(&self.kernel, t));
         Some(WatchStatus {
             id,
             target: watch.target.clone(),
@@ -517,9 +517,20 @@ impl Auditor {
     }
 
     /// Ends auditing: no probe is left.
-    pub fn stop(&mut self) -> Result<(), crate::probes::Error> {
+    pub fn stop(&mut self) -> Result<(), probes::Error> {
         self.probes.clear()
     }
+}
+
+/// What the kernel has counted of a target. Of programs that it did not start it cannot be said whom that concerns.
+fn read(kernel: &Kernel, target: TargetId) -> Vec<EventCounters> {
+    let mut counters = kernel.counters(target);
+    if target == NO_TARGET {
+        for (event, missed) in probes::not_started(kernel) {
+            counters[event.number()].lost_probe += missed;
+        }
+    }
+    counters
 }
 
 fn kernel_refused(error: &Error) -> Refusal {

@@ -5,7 +5,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::unit_name::place_of;
+use crate::skel::types;
+use crate::unit_name::{place_of, unit_group};
 
 /// A watched control group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,6 +124,13 @@ pub fn tree(hierarchy: &Path, path: &str) -> Vec<(u64, String)> {
 pub fn invocation(hierarchy: &Path, path: &str) -> String {
     let noted = xattr::get(directory(hierarchy, path), "trusted.invocation_id").ok().flatten();
     noted.and_then(|id| String::from_utf8(id).ok()).unwrap_or_default()
+}
+
+/// The share of the ring that the records of a control group have: that of its unit's own group. The kernel side does
+/// the same with a new group.
+pub fn share(hierarchy: &Path, path: &str) -> u16 {
+    let id = fs::metadata(directory(hierarchy, unit_group(path))).map_or(0, |m| m.ino());
+    u16::try_from(id % u64::from(types::limits::SHARES.0)).unwrap_or_default()
 }
 
 /// Directory of a control group.

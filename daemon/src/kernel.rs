@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Iter, MapCore, MapFlags, OpenObject, PrintLevel};
 
-use crate::attach;
+use crate::attach::{self, ProgramCounts};
 use crate::config::Settings;
 use crate::event::EVENTS;
 use crate::names::TRACEFS_GROUP;
@@ -39,8 +39,20 @@ const TARGET_WORDS: usize = size_of::<types::target_counters>() / size_of::<u64>
 /// The program that goes through the files of all tasks.
 const FIND_LISTENERS: &str = "find_listeners";
 
-/// The kernel's counters of one target, by number of the event.
-pub type EventCounters = Vec<types::counters>;
+/// What the kernel has counted of one event of one target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EventCounters {
+    /// Events that its programs saw.
+    pub seen: u64,
+    /// Of those, without room in the ring.
+    pub lost_ring: u64,
+    /// Of those, without room in a map.
+    pub lost_state: u64,
+    /// Of those, without result.
+    pub results_missed: u64,
+    /// Events for which it did not start a program, of any process.
+    pub lost_probe: u64,
+}
 /// Index into the kernel's counters, and into the table of the sets of watches that they belong to.
 pub type TargetId = u32;
 /// No target: a parent that is not watched.
@@ -155,6 +167,7 @@ impl Kernel {
         if let Some(rodata) = open.maps.rodata_data.as_mut() {
             rodata.high_water = u64::from(settings.ring_size / HIGH_WATER_PART);
             rodata.processors = processors;
+            rodata.ring_size = u64::from(settings.ring_size);
         }
         let skel = open.load().trying("cannot load the BPF programs")?;
         let finisher = skel.progs.finish_record.as_fd().as_raw_fd();
@@ -217,6 +230,8 @@ impl Kernel {
             groups: Ring::new(skel.maps.group_ring.as_fd(), GROUP_RING_SIZE).map_err(mapping_failed)?,
             reader_sleeps: SharedNumber::new(&mut bss.reader_sleeps),
             group_news_lost: SharedNumber::new(&mut bss.group_news_lost),
+            shares: SharedWords::writable(skel.maps.shares.as_fd(), SHARES * SHARE_WORDS)
+                .map_err(mapping_failed)?,
         };
         let length = settings.watches.saturating_mul(processors) as usize * TARGET_WORDS;
         let counters = SharedWords::read_only(skel.maps.counters.as_fd(), length).map_err(mapping_failed)?;
@@ -292,16 +307,10 @@ impl Kernel {
             .trying(format_args!("cannot attach the BPF program {program} to {to}"))
     }
 
-    /// How often a program ran, and was left out because it was running already. Linux 5.10 does not say, nor
-    /// does it leave any out.
-    pub fn program_counts(&self, program: &str) -> Option<(u64, u64)> {
-        let path = format!("/proc/self/fdinfo/{}", self.loaded.get(program)?.as_raw_fd());
-        let text = std::fs::read_to_string(path).ok()?;
-        let count = |key: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-            line.and_then(|value| value.trim().parse().ok()).unwrap_or_default()
-        };
-        Some((count("run_cnt"), count("recursion_misses")))
+    /// What the kernel has counted of a program; nothing if it is not loaded.
+    pub fn program_counts(&self, program: &str) -> ProgramCounts {
+        let counts = self.loaded.get(program).and_then(|p| attach::program_counts(p.as_fd()).ok());
+        counts.unwrap_or_default()
     }
 
     /// Enters the owners of all sockets that listen now, so that those can be named that connections are made to.
@@ -379,8 +388,9 @@ impl Kernel {
     }
 
     /// Enters a group, or changes what is watched in it. An invocation id that it has stays.
-    pub fn set_group(&self, id: u64, watched: Watched, invocation: &str) -> Result<(), Error> {
+    pub fn set_group(&self, id: u64, watched: Watched, invocation: &str, share: u16) -> Result<(), Error> {
         let mut value = self.group(id)?.unwrap_or_default();
+        value.share = share;
         value.events = watched.events;
         value.target = watched.target;
         value.capture = watched.capture;
@@ -400,8 +410,8 @@ impl Kernel {
     }
 
     /// Counters of a target by event, summed over the processors.
-    pub fn counters(&self, target: TargetId) -> EventCounters {
-        let mut sums = vec![types::counters::default(); EVENTS.len()];
+    pub fn counters(&self, target: TargetId) -> Vec<EventCounters> {
+        let mut sums = vec![EventCounters::default(); EVENTS.len()];
         let first = target as usize * self.processors as usize;
         for i in first..first + self.processors as usize {
             let value = self.counters.bytes(i * TARGET_WORDS, TARGET_WORDS).unwrap_or_default();
@@ -446,6 +456,17 @@ fn open_with<'a>(
     Ok(open)
 }
 
+/// Units that leave the same rest have a share of the ring together.
+const SHARES: usize = types::limits::SHARES.0 as usize;
+/// 64-bit numbers of a share.
+const SHARE_WORDS: usize = size_of::<types::share>() / size_of::<u64>();
+
+/// Where it is noted how much of the records of a share has been released.
+pub fn released_word(share: u16) -> usize {
+    const RELEASED: usize = std::mem::offset_of!(types::share, released) / size_of::<u64>();
+    usize::from(share) % SHARES * SHARE_WORDS + RELEASED
+}
+
 /// The rings, and the numbers that belong to them.
 #[derive(Debug)]
 pub struct Rings {
@@ -457,6 +478,8 @@ pub struct Rings {
     pub reader_sleeps: SharedNumber,
     /// How much news of control groups found no room.
     pub group_news_lost: SharedNumber,
+    /// What units have of the ring of records.
+    pub shares: SharedWords,
 }
 
 fn mapping_failed(error: io::Error) -> Error {

@@ -14,10 +14,9 @@ use crate::event::{EVENTS, Event};
 use crate::kernel::{EventCounters, NO_TARGET, TargetId};
 use crate::memory::{Count, Memory};
 use crate::plan::{Set, Watches};
-use crate::skel::types;
 
 /// Causes of loss.
-pub const CAUSES: [&str; 4] = ["ring", "state", "journal", "decode"];
+pub const CAUSES: [&str; 5] = ["ring", "state", "journal", "decode", "probe"];
 
 /// Everything that is counted of one event of one target, or summed over some.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,7 +82,7 @@ impl Entry {
 }
 
 /// Reads the kernel's counters of a target, by event.
-pub type Read<'a> = dyn Fn(TargetId) -> EventCounters + 'a;
+pub type Read<'a> = dyn Fn(TargetId) -> Vec<EventCounters> + 'a;
 
 /// What a ledger has to remember beside what is counted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -161,10 +160,11 @@ impl Ledger {
 
     /// What was counted of a target since the machine started, by event.
     fn totals(&self, target: TargetId, read: &Read<'_>) -> Vec<Totals> {
-        let totals = |(event, kernel): (Event, types::counters)| {
-            let types::counters { seen, lost_ring, lost_state, results_missed } = kernel;
+        let totals = |(event, kernel): (Event, EventCounters)| {
+            let EventCounters { seen, lost_ring, lost_state, results_missed, lost_probe } = kernel;
             let count = |c| self.memory.get(self.memory.word(target, event, c));
-            let lost = [lost_ring, lost_state, count(Count::Journal), count(Count::Decode)];
+            let lost = [lost_ring, lost_state, count(Count::Journal), count(Count::Decode), lost_probe];
+            let seen = seen + lost_probe;
             Totals { seen, recorded: count(Count::Recorded), results_missed, lost }
         };
         Event::all().zip(read(target)).map(totals).collect()
@@ -283,10 +283,10 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Fake(RefCell<HashMap<(TargetId, Event), types::counters>>);
+    struct Fake(RefCell<HashMap<(TargetId, Event), EventCounters>>);
 
     impl Fake {
-        fn read(&self) -> impl Fn(TargetId) -> EventCounters {
+        fn read(&self) -> impl Fn(TargetId) -> Vec<EventCounters> {
             |t| Event::all().map(|e| self.0.borrow().get(&(t, e)).copied().unwrap_or_default()).collect()
         }
         fn add(&self, target: TargetId, event: Event, seen: u64, lost_ring: u64) {

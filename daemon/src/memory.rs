@@ -71,12 +71,12 @@ const REFUSED_AFTER: Word = 12;
 pub const NOWHERE: Word = 13;
 
 const ITEM_TABLE: Word = 64;
-const ITEM_WORDS: usize = 6;
+const ITEM_WORDS: usize = 8;
 /// Headers of the batch's messages, where the kernel notes which of them it has sent.
-const MESSAGES: Word = 1024;
+const MESSAGES: Word = 1536;
 /// Numbers that such a header is as large as.
 pub const MESSAGE_WORDS: usize = 8;
-const ROWS: Word = 2048;
+const ROWS: Word = 2560;
 const ROW_WORDS: usize = 3 + CAUSES.len();
 
 /// Of `VERSION`: what is where.
@@ -95,6 +95,8 @@ pub struct Item {
     pub refused: Word,
     /// Position of the ring up to which it is done with; 0: as it is.
     pub end: u64,
+    /// The number that says how much of its share is released, among those of all shares, and what it becomes.
+    pub share: Option<(Word, u64)>,
     /// Number of the last record in the journal.
     pub seq: u64,
 }
@@ -185,8 +187,10 @@ impl Memory {
     /// The headers of its messages are to be prepared before, so that none of them says that it was sent.
     pub fn begin(&self, items: &[Item]) {
         for (i, item) in items.iter().take(ITEMS).enumerate() {
-            let Item { is_message, counter, after, refused, end, seq } = *item;
-            let words = [u64::from(is_message), counter as u64, after, refused as u64, end, seq];
+            let Item { is_message, counter, after, refused, end, share, seq } = *item;
+            let (share, released) = share.map_or((0, 0), |(word, released)| (word as u64 + 1, released));
+            let words =
+                [u64::from(is_message), counter as u64, after, refused as u64, end, share, released, seq];
             for (j, word) in words.into_iter().enumerate() {
                 self.words.store(ITEM_TABLE + i * ITEM_WORDS + j, word);
             }
@@ -204,7 +208,8 @@ impl Memory {
             after: word(2),
             refused: place(3),
             end: word(4),
-            seq: word(5),
+            share: place(5).checked_sub(1).map(|share| (share, word(6))),
+            seq: word(7),
         }
     }
 
@@ -227,7 +232,7 @@ impl Memory {
     /// whether the kernel has sent a message of it. Returns how many items are settled.
     ///
     /// Begun again after it was broken off anywhere, it comes to the same.
-    pub fn settle(&self, ring: &mut Ring, is_sent: impl Fn(usize) -> bool) -> usize {
+    pub fn settle(&self, ring: &mut Ring, shares: &SharedWords, is_sent: impl Fn(usize) -> bool) -> usize {
         let items = usize::try_from(self.words.load(UNDER_WAY)).unwrap_or_default().min(ITEMS);
         let refused = usize::try_from(self.words.load(REFUSED)).unwrap_or_default();
         let mut settled = 0;
@@ -245,6 +250,9 @@ impl Memory {
             }
             if item.end != 0 {
                 ring.release(item.end);
+            }
+            if let Some((word, released)) = item.share {
+                shares.store(word, released);
             }
             settled += 1;
             messages += usize::from(item.is_message);
@@ -279,6 +287,12 @@ mod tests {
         Ring::new(&file, 4096).unwrap()
     }
 
+    fn shares() -> SharedWords {
+        let file = new_file("shares").unwrap();
+        File::from(file.try_clone().unwrap()).set_len(4096).unwrap();
+        SharedWords::writable(&file, 8).unwrap()
+    }
+
     /// What a daemon that is killed leaves, at some moments; `counter` by each of three messages, the second of which
     /// is in two items.
     fn items(memory: &Memory) -> Vec<Item> {
@@ -289,6 +303,7 @@ mod tests {
             after,
             refused: word(event, Count::Journal),
             end: 100 * seq,
+            share: Some((3, 100 * seq)),
             seq,
         };
         let unreadable = Item {
@@ -297,6 +312,7 @@ mod tests {
             after: 1,
             refused: NOWHERE,
             end: 150,
+            share: None,
             seq: 1,
         };
         vec![item(Event::Open, 1, 1), unreadable, item(Event::Open, 2, 2), item(Event::Exec, 1, 3)]
@@ -322,26 +338,27 @@ mod tests {
             (2, 3, [2, 0, 0, 1, 2, 200]),
             (3, 4, [2, 1, 0, 1, 3, 300]),
         ] {
-            let (memory, mut ring) = (Memory::new(4).unwrap(), ring());
+            let (memory, mut ring, shares) = (Memory::new(4).unwrap(), ring(), shares());
             memory.begin(&items(&memory));
             for _ in 0..3 {
-                assert_eq!(memory.settle(&mut ring, |message| message < sent), settled);
+                assert_eq!(memory.settle(&mut ring, &shares, |message| message < sent), settled);
                 assert_eq!(numbers(&memory, &ring), expected);
+                assert_eq!(shares.load(3), 100 * expected[4]);
                 // Killed before the last step.
                 memory.set(UNDER_WAY, 4);
             }
             memory.set(UNDER_WAY, 0);
-            assert_eq!(memory.settle(&mut ring, |_| true), 0);
+            assert_eq!(memory.settle(&mut ring, &shares, |_| true), 0);
         }
     }
 
     #[test]
     fn what_is_refused_is_lost_and_what_follows_waits() {
-        let (memory, mut ring) = (Memory::new(4).unwrap(), ring());
+        let (memory, mut ring, shares) = (Memory::new(4).unwrap(), ring(), shares());
         memory.begin(&items(&memory));
         memory.refuse(1);
         for _ in 0..2 {
-            assert_eq!(memory.settle(&mut ring, |message| message < 1), 3);
+            assert_eq!(memory.settle(&mut ring, &shares, |message| message < 1), 3);
             assert_eq!(numbers(&memory, &ring), [1, 0, 1, 1, 1, 200]);
             memory.set(UNDER_WAY, 4);
         }

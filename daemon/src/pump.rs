@@ -11,7 +11,7 @@ use crate::decode::{Body, decode};
 use crate::event::{Event, EventSet};
 use crate::fields::Entries;
 use crate::journal::{Journal, Sent};
-use crate::kernel::{NO_TARGET, Rings};
+use crate::kernel::{NO_TARGET, Rings, released_word};
 use crate::ledger::Untold;
 use crate::memory::{self, BATCH, Count, ITEMS, Item, Memory};
 use crate::notice::Notice;
@@ -68,7 +68,7 @@ fn other_group(body: &Body) -> Option<u64> {
 impl Pump {
     /// Goes on where the memory says; a batch that the daemon before has begun is settled.
     pub fn new(mut rings: Rings, journal: Journal, memory: Rc<Memory>) -> Self {
-        memory.settle(&mut rings.records, |message| is_sent(&memory, message));
+        memory.settle(&mut rings.records, &rings.shares, |message| is_sent(&memory, message));
         let news_read = rings.groups.consumed();
         Self {
             rings,
@@ -179,7 +179,8 @@ impl Pump {
         if let Sent::Refused(message) = sent {
             self.memory.refuse(message);
         }
-        let settled = self.memory.settle(&mut self.rings.records, |message| is_sent(&self.memory, message));
+        let Rings { records, shares, .. } = &mut self.rings;
+        let settled = self.memory.settle(records, shares, |message| is_sent(&self.memory, message));
         self.notices.drain(..settled.min(self.noticed));
         auditor.groups.forget(self.consumed());
         auditor.all_groups.forget(self.consumed());
@@ -205,7 +206,15 @@ impl Pump {
                 }
                 Notice::Watch(change) => (memory::CHANGES_TOLD, change.number),
             };
-            items.push(Item { is_message: true, counter, after, refused: memory::NOWHERE, end: 0, seq });
+            items.push(Item {
+                is_message: true,
+                counter,
+                after,
+                refused: memory::NOWHERE,
+                end: 0,
+                share: None,
+                seq,
+            });
         }
         *noticed = items.len();
         let mut policies: Vec<&str> = Vec::new();
@@ -216,17 +225,19 @@ impl Pump {
             let end = record.end;
             let Some(decoded) = decode(record.data) else {
                 let counter = memory.word(NO_TARGET, Event::Open, Count::Decode);
-                add_one(
-                    memory,
-                    items,
-                    Item { is_message: false, counter, after: 0, refused: memory::NOWHERE, end, seq },
-                );
+                let refused = memory::NOWHERE;
+                let item = Item { is_message: false, counter, after: 0, refused, end, share: None, seq };
+                add_one(memory, items, item);
                 continue;
             };
             let target = decoded.header.target;
             let event = decoded.event;
             let counter = memory.word(target, event, Count::Recorded);
             let refused = memory.word(target, event, Count::Journal);
+            let word = released_word(decoded.header.share);
+            let before = items.iter().rev().filter_map(|i| i.share).find(|(of, _)| *of == word);
+            let before = before.map_or_else(|| rings.shares.load(word), |(_, released)| released);
+            let share = Some((word, before + room_of(record.data.len())));
             policies.clear();
             let mut tested = false;
             let mut to = Attribution::default();
@@ -254,7 +265,11 @@ impl Pump {
                 all_tested.insert(event);
                 // Of the self-test alone: it is read, and that is all.
                 if policies.is_empty() {
-                    add_one(memory, items, Item { is_message: false, counter, after: 0, refused, end, seq });
+                    add_one(
+                        memory,
+                        items,
+                        Item { is_message: false, counter, after: 0, refused, end, share, seq },
+                    );
                     continue;
                 }
             }
@@ -267,9 +282,15 @@ impl Pump {
             }
             seq += 1;
             render(&decoded, &to, seq, entries);
-            add_one(memory, items, Item { is_message: true, counter, after: 0, refused, end, seq });
+            add_one(memory, items, Item { is_message: true, counter, after: 0, refused, end, share, seq });
         }
     }
+}
+
+/// What a record of this length takes of the ring.
+fn room_of(length: usize) -> u64 {
+    const ALIGNMENT: usize = types::limits::RECORD_ALIGNMENT.0 as usize;
+    (length + ALIGNMENT).next_multiple_of(ALIGNMENT) as u64
 }
 
 /// Adds an item that counts one more: than is counted already, or will be when those before it are settled.

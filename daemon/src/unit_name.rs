@@ -197,6 +197,20 @@ pub fn place_of(control_group: &str) -> Place<'_> {
     place
 }
 
+/// The control group of the unit that a control group belongs to: itself, or one above it.
+pub fn unit_group(control_group: &str) -> &str {
+    let unit = place_of(control_group).unit;
+    let mut end = 0;
+    for component in control_group.split('/') {
+        end += component.len();
+        if component.strip_prefix('_').unwrap_or(component) == unit {
+            return &control_group[..end];
+        }
+        end += 1;
+    }
+    control_group
+}
+
 /// A slice and all that hold it, innermost first: `a-b.slice`, `a.slice`, `-.slice`.
 pub fn slice_ancestors(slice: &str) -> impl Iterator<Item = String> {
     iter::successors(Some(slice.to_owned()), |slice| {

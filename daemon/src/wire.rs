@@ -34,7 +34,7 @@ wire! {
     socket_record = 304,
     bpf_record = 200,
     group_record = 24,
-    group = 48,
+    group = 56,
     name_key = 260,
     name_value = 16,
     target_counters = 1088,

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import harness
+import load as loads
 import pytest
 
 # What takes the package, or the machine, apart comes last.
@@ -64,6 +65,14 @@ def package():
 def daemon(package):
     """The daemon, enabled and started."""
     harness.run("systemctl", "enable", "--now", harness.SERVICE)
+
+
+@pytest.fixture
+def load():
+    """Units that work steadily, each watched."""
+    load = loads.Load()
+    yield load
+    load.end()
 
 
 @pytest.fixture(autouse=True)

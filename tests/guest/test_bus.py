@@ -26,7 +26,7 @@ MANAGER_MEMBERS = {
     ".ResultsMissed": ("property", "t"),
     ".Probes": ("property", "a(sstt)"),
 }
-CAUSES = ["decode", "journal", "ring", "state"]
+CAUSES = ["decode", "journal", "probe", "ring", "state"]
 
 
 def introspect(path, interface):

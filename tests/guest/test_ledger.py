@@ -1,11 +1,13 @@
 """The ledger: what was seen is what was recorded and what was lost, exactly."""
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
 from harness import (
-    PROGRAMS, SCRATCH, check_sequence, count_records, cursor, flush, make_directory, properties, records, run, run_service, settings, show,
-    wait_for, watch_properties, watching,
+    PROGRAMS, SCRATCH, check_sequence, count_records, cursor, flush, make_directory, properties, read_account, records, run,
+    run_service, settings, show, wait_for, watch_properties, watching,
 )  # fmt: skip
 
 THREADS_BLOCKED = 20
@@ -55,7 +57,7 @@ def test_a_small_ring_loses_and_says_exactly_how_much():
             assert seen == total
             assert seen == recorded + lost
             assert lost > 0 and recorded > 0
-            assert values["LostByCause"] == {"ring": values["Lost"], "state": 0, "journal": 0, "decode": 0}
+            assert values["LostByCause"] == {"ring": values["Lost"], "state": 0, "journal": 0, "decode": 0, "probe": 0}
             assert count_records(unit, "open") == recorded
 
             losses = records(unit, "lost", since=since, flushed=False)
@@ -66,6 +68,35 @@ def test_a_small_ring_loses_and_says_exactly_how_much():
             of_open = [int(r.count) for r in losses if r.lost_event == b"open"]
             assert sum(of_open) == lost
             check_sequence(since, sum(int(r.count) for r in losses))
+
+
+@pytest.mark.parametrize("watched", ["each", "slice"])
+def test_a_flood_of_one_unit_costs_another_nothing(watched):
+    """Also where one watch has both of them."""
+    loud, quiet = f"test-loud-{watched}.service", f"test-quiet-{watched}.service"
+    directory = make_directory("quiet")
+    account = directory.with_suffix(".account")
+    account.unlink(missing_ok=True)
+    with settings('ring-size = "256K"\n'), ExitStack() as stack:
+        units = [loud, quiet] if watched == "each" else ["test.slice"]
+        paths = [stack.enter_context(watching(unit, "open", "exec")) for unit in units]
+        run(
+            "systemd-run", "--quiet", f"--unit={quiet}", "--slice=test.slice", f"--property=StandardOutput=file:{account}",
+            PROGRAMS / "ticker", directory, 2, 100,
+        )  # fmt: skip
+        (flooded,) = run_service(loud, PROGRAMS / "flood", 60000, "/etc/hostname", 2, Slice="test.slice")
+        run("systemctl", "stop", quiet)
+        flush()
+        (told,) = read_account(account)
+        lost = sum(watch_properties(path)["Lost"] for path in paths)
+        assert lost > 0
+        if watched == "each":
+            assert watch_properties(paths[1])["EventCounts"] == {"open": [told["made"]] * 2 + [0, 0], "exec": [1, 1, 0, 0]}
+        recorded = count_records(loud, "open")
+        assert flooded["opened"] - recorded == lost
+        expected = [os.fsencode(directory / str(n)) for n in range(told["made"])]
+        assert [r.path for r in records(quiet, "open", flushed=False)] == expected
+        assert told["made"] > 20
 
 
 def test_a_stopped_journald_costs_nothing_that_the_ring_holds():

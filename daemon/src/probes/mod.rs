@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
+use crate::attach::ProgramCounts;
 use crate::control::ProbeStatus;
 use crate::event::{Event, EventSet};
 use crate::kernel::{self, Kernel};
@@ -29,6 +30,9 @@ use crate::tracefs::{Kind, Tracefs, event_name};
 const CLOSING_TRIES: u32 = 2000;
 /// See above.
 const CLOSING_STEP: Duration = Duration::from_millis(5);
+
+/// How the name of the second program of a tracepoint ends.
+const SECOND: &str = "_again";
 
 /// A hook.
 #[derive(Clone, Copy, Debug)]
@@ -400,12 +404,12 @@ impl Probes {
             let Attached { function, name, link: _ } = self.attached.get(&key)?;
             // Each program is asked once, however many probes have it.
             let of_program = told.insert(probe.program).then(|| kernel.program_counts(probe.program));
-            let (runs, not_started) = of_program.flatten().unwrap_or_default();
+            let ProgramCounts { runs, missed } = of_program.unwrap_or_default();
             let (hits, misses) = match probe.kind {
                 Kind::Tracepoint => (runs, 0),
                 _ => profile.get(name).copied().unwrap_or_default(),
             };
-            let misses = misses + not_started;
+            let misses = misses + missed;
             let before = self.before.get(&key).copied().unwrap_or_default();
             Some(ProbeStatus {
                 function: (*function).to_owned(),
@@ -431,6 +435,35 @@ fn remove_definition(tracefs: &Tracefs, name: &str) -> Result<(), Error> {
         }
     }
     tracefs.remove(name).map_err(Error::Tracefs)
+}
+
+/// The first event of a probe, which stands for all that it is needed for.
+fn event_of(probe: &Probe) -> Event {
+    probe.events.first().copied().unwrap_or(Event::Exec)
+}
+
+/// How often the kernel did not start the program of a probe by which an event is seen, since the programs were
+/// loaded. A return is not among them: without it there is a record all the same.
+///
+/// What a second program of the same tracepoint has seen was not missed; so of two such the lesser counts.
+pub fn not_started(kernel: &Kernel) -> Vec<(Event, u64)> {
+    let mut asked = HashSet::new();
+    let mut missed = Vec::new();
+    let records = |p: &&Probe| p.kind != Kind::Kretprobe && !network::ADDING.contains(&p.program);
+    for probe in table().filter(records).filter(|p| asked.insert(p.program)) {
+        let of = |program: &str| kernel.program_counts(program).missed;
+        let first = probe.program.strip_suffix(SECOND);
+        let second = format!("{}{SECOND}", probe.program);
+        let count = match first {
+            Some(first) => of(first).min(of(probe.program)),
+            None if table().any(|p| p.program == second) => 0,
+            None => of(probe.program),
+        };
+        if count != 0 {
+            missed.push((event_of(probe), count));
+        }
+    }
+    missed
 }
 
 #[cfg(test)]

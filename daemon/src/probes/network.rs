@@ -17,6 +17,11 @@ const STATES: &[&str] = &["inet_sock_set_state"];
 /// With it come those that listened before.
 pub(super) const LISTENER_ACCEPTS: &str = "probe_listener_accepts";
 
+/// Programs that only add to what others record. They are of functions that are called in softirqs, too, on top of any
+/// program.
+pub(super) const ADDING: [&str; 5] =
+    ["probe_listener", LISTENER_ACCEPTS, "probe_request", "probe_client", "probe_socket_freed"];
+
 pub const PROBES: &[Probe] = &[
     // Other ends: those of all processes, so before anything is asked of them. Without one they are not named.
     optional(entry("probe_listener", &["inet_csk_listen_start"], CONNECT_CLOSE)),

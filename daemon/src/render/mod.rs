@@ -124,6 +124,7 @@ fn process(header: &types::record_header, strings: &Strings<'_>, out: &mut Entri
         string_offset: _,
         string_length: _,
         string_state: _,
+        share: _,
         reserved: _,
     } = *header;
     out.text(name::TRACELEFT_TIMESTAMP, timestamp);
