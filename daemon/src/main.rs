@@ -37,11 +37,13 @@ mod store;
 mod systemd;
 mod tracefs;
 mod unit_name;
+mod verify;
 mod wire;
 
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -65,11 +67,14 @@ use state::{Former, State};
 use tracefs::Tracefs;
 
 const HELP: &str = "\
-traceleftd [--check [FILE…] | --help | --version]
+traceleftd [--check [FILE…] | --verify [JOURNALCTL-OPTION…] | --help | --version]
 
 Records what systemd units open, execute and connect to, in the journal.
 
   --check [FILE…]  Check these files, or all settings and policies, and exit
+  --verify [JOURNALCTL-OPTION…]
+                   Say whether the journal has every record of this boot, or of
+                   the stretch that these options select, or name what is missing
   --help           Show this text
   --version        Show the version
 
@@ -80,12 +85,16 @@ See traceleftd(8).
 const EXIT_MACHINE: u8 = 77;
 /// Status when the settings are wrong; `EX_CONFIG` of sysexits.h.
 const EXIT_CONFIG: u8 = 78;
+/// Status when it was called wrongly, or the journal could not be read to be verified.
+const EXIT_USAGE: u8 = 2;
+
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let first = arguments.first().map(|a| a.to_string_lossy().into_owned());
     match (first.as_deref(), arguments.len()) {
         (None, _) => daemon(),
         (Some("--check"), _) => check(&arguments[1..]),
+        (Some("--verify"), _) => verify(&arguments[1..]),
         (Some("--self-test"), 1) => {
             self_test::run();
             ExitCode::SUCCESS
@@ -104,7 +113,7 @@ fn main() -> ExitCode {
         }
         (Some(argument), _) => {
             eprintln!("traceleftd: unexpected argument {argument:?}\n\n{HELP}");
-            ExitCode::from(2)
+            ExitCode::from(EXIT_USAGE)
         }
     }
 }
@@ -116,6 +125,21 @@ fn check(files: &[OsString]) -> ExitCode {
         eprintln!("{problem}");
     }
     if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn verify(options: &[OsString]) -> ExitCode {
+    let report = verify::run(options).and_then(|report| {
+        write!(std::io::stdout(), "{report}").map_err(|e| format!("cannot write: {e}"))?;
+        Ok(report)
+    });
+    match report {
+        Ok(report) if report.is_complete() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(message) => {
+            eprintln!("traceleftd: {message}");
+            ExitCode::from(EXIT_USAGE)
+        }
+    }
 }
 
 /// Why the daemon did not begin, with the status to exit with.
@@ -283,7 +307,6 @@ fn take_over(tracefs: Tracefs, settings: &Settings, root: &Path) -> Result<Begun
 
 /// Each signal puts its number into the stream.
 fn catch_signals(sender: &UnixStream) -> std::io::Result<()> {
-    use std::io::Write;
     let mut signals = signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     let mut sender = sender.try_clone()?;
     thread::spawn(move || {
