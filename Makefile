@@ -15,7 +15,7 @@ export KERNELS TESTS
 
 # The targets of one call are made in the order given: cargo uses all processors by itself.
 .NOTPARALLEL:
-.PHONY: build help setup check test demo deb install clean
+.PHONY: build help setup check test soak demo deb install clean
 
 build: ## build the daemon (this is what "make" does)
 	cargo build --release --locked
@@ -38,6 +38,10 @@ check: ## run the checks of format and style, and the unit tests
 
 test: setup check deb ## all of "check", then the tests in guests; KERNELS= and TESTS= select
 	tests/run
+
+soak: setup deb ## an hour of mixed load with faults at random; TRACELEFT_SOAK_SECONDS=, TRACELEFT_SOAK_SEED=
+	export TRACELEFT_SOAK_SECONDS=$${TRACELEFT_SOAK_SECONDS:-3600}; \
+	LIMIT=$$((TRACELEFT_SOAK_SECONDS + 1800)) tests/run "$${KERNELS:-6.1}" test_soak
 
 demo: setup deb ## boot a guest and show the journal of a watched nginx
 	tests/demo

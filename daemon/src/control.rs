@@ -71,7 +71,7 @@ pub struct Counts {
     pub results_missed: u64,
 }
 
-/// One probe and the kernel's own counts of it since the daemon started.
+/// One probe and the kernel's own counts of it since auditing began.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeStatus {
     /// Kernel function.
@@ -117,7 +117,7 @@ pub struct WatchStatus {
 /// The whole ledger.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// Sum over all watches that there were since the daemon started.
+    /// Sum over all watches that there were since auditing began.
     pub total: Counts,
     /// The probes attached now.
     pub probes: Vec<ProbeStatus>,

@@ -62,7 +62,8 @@ pub fn run(options: &[OsString]) -> Result<Report, String> {
     if status.success() { Ok(report) } else { Err(format!("journalctl failed: {status}")) }
 }
 
-/// What the numbers of records say, of each boot for itself: there they begin anew.
+/// What the numbers of records say, of each boot for itself, and in it from each start of auditing: there they begin
+/// anew.
 #[derive(Debug, Default)]
 pub struct Report {
     /// In the order in which they came.
@@ -77,15 +78,18 @@ impl Report {
     /// Adds an entry, one line of journalctl's JSON.
     pub fn add(&mut self, line: &[u8]) {
         match read(line) {
-            Ok(entry) => self.boot(entry.boot).add(&entry.record),
+            Ok(entry) => self.boot(entry.boot, &entry.record).add(&entry.record),
             Err(unreadable) if self.unreadable.len() < NAMED => self.unreadable.push(unreadable),
             Err(_) => self.unreadable_more += 1,
         }
     }
 
-    fn boot(&mut self, id: Cow<'_, str>) -> &mut Boot {
-        // It is the last one but where journals of several machines are read.
+    fn boot(&mut self, id: Cow<'_, str>, record: &Record) -> &mut Boot {
+        // It is the last one but where journals of several machines are read. Where auditing was stopped and begun
+        // again, the numbers begin anew.
+        let anew = |boot: &Boot| record.number == 1 && boot.taken.0.contains_key(&1);
         let known = self.boots.iter().rposition(|boot| boot.id == id);
+        let known = known.filter(|index| !anew(&self.boots[*index]));
         let index = known.unwrap_or_else(|| {
             self.boots.push(Boot { id: id.into_owned(), ..Boot::default() });
             self.boots.len() - 1
@@ -123,7 +127,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// The records of one boot.
+/// The records of one boot, or of a part of it.
 #[derive(Debug, Default)]
 struct Boot {
     id: String,
@@ -137,15 +141,13 @@ struct Boot {
 }
 
 impl Boot {
-    fn add(&mut self, Record { number, lost, time }: &Record) {
+    fn add(&mut self, record: &Record) {
         self.records += 1;
-        let mut first = *number;
-        if let Some(Lost { cause, count }) = lost {
+        if let Some(Lost { cause, count }) = &record.lost {
             self.lost[*cause] = self.lost[*cause].saturating_add(*count);
-            first -= count;
         }
-        for numbers in self.taken.add(first..=*number, *time) {
-            self.again.add(numbers, *time);
+        for numbers in self.taken.add(record.numbers(), record.time) {
+            self.again.add(numbers, record.time);
         }
     }
 
@@ -249,6 +251,13 @@ struct Record {
     number: u64,
     lost: Option<Lost>,
     time: Time,
+}
+
+impl Record {
+    /// Those that it takes: its own, and before it those of the events that it tells are lost.
+    fn numbers(&self) -> RangeInclusive<u64> {
+        self.number - self.lost.as_ref().map_or(0, |lost| lost.count)..=self.number
+    }
 }
 
 #[derive(Debug)]
