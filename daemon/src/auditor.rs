@@ -5,14 +5,15 @@ use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use crate::confirm::{Missing, Numbers};
 use crate::control::{Coverage, Origin, Refusal, Resolution, Status, WatchId, WatchStatus};
 use crate::event::{Event, EventSet};
 use crate::groups::{self, Groups};
 use crate::kernel::{Error, EventCounters, Kernel, NO_TARGET, Name, TargetId, Watched};
-use crate::ledger::{self, Ledger};
+use crate::ledger::{self, Ledger, Untold};
 use crate::memory::{self, Count, Memory};
 use crate::names::SELF_TEST_UNIT;
-use crate::notice::{CallerDetails, Change};
+use crate::notice::{CallerDetails, Change, Notice};
 use crate::plan::{self, Set, Watch, Watches};
 use crate::policy::Policy;
 use crate::probes::{self, Probes};
@@ -487,8 +488,31 @@ impl Auditor {
     }
 
     /// Losses that no record has told of.
-    pub fn untold(&self) -> Vec<ledger::Untold> {
+    pub fn untold(&self) -> Vec<Untold> {
         self.ledger.untold(&|t| read(&self.kernel, t))
+    }
+
+    /// journald has not written what it took: events are lost, and records of losses have told nobody. What is to be told
+    /// of that, with the numbers that these records had.
+    pub fn withdraw(&self, missing: &Missing) -> Vec<(Untold, Numbers)> {
+        let mut numbers: HashMap<(TargetId, Event, usize), Numbers> = HashMap::new();
+        for (word, of_events) in &missing.events {
+            let Some((target, event)) = memory::row_of(*word) else { continue };
+            self.ledger.withdraw(target, event, of_events.count());
+            numbers.entry((target, event, ledger::JOURNAL)).or_default().extend(of_events);
+        }
+        for (notice, first, last) in &missing.notices {
+            let Notice::Lost { untold, numbers: before, .. } = notice else { continue };
+            self.ledger.forget_told(untold);
+            let numbers = numbers.entry((untold.target, untold.event, untold.cause)).or_default();
+            numbers.extend(before);
+            numbers.add(*first, *last);
+        }
+        let untold = self.untold().into_iter();
+        untold
+            .map(|u| (numbers.remove(&(u.target, u.event, u.cause)).unwrap_or_default(), u))
+            .map(|(n, u)| (u, n))
+            .collect()
     }
 
     /// A watch as the bus shows it.

@@ -211,6 +211,8 @@ pub mod name {
         TRACELEFT_LOST_EVENT,
         /// How many were lost.
         TRACELEFT_COUNT,
+        /// Numbers that records had which journald took and did not write.
+        TRACELEFT_NUMBERS,
         /// Boot-time ns before which none of them was lost.
         TRACELEFT_SPAN_BEGIN,
         /// Boot-time ns after which none of them was lost.

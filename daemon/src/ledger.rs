@@ -125,6 +125,9 @@ pub struct Ledger {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
+/// Index into [`CAUSES`] of what journald refused, or did not write.
+pub const JOURNAL: usize = 2;
+
 /// Losses of one cause that no record has told of yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Untold {
@@ -163,9 +166,12 @@ impl Ledger {
         let totals = |(event, kernel): (Event, EventCounters)| {
             let EventCounters { seen, lost_ring, lost_state, results_missed, lost_probe } = kernel;
             let count = |c| self.memory.get(self.memory.word(target, event, c));
-            let lost = [lost_ring, lost_state, count(Count::Journal), count(Count::Decode), lost_probe];
+            let withdrawn = count(Count::Withdrawn);
+            let lost_journal = count(Count::Journal) + withdrawn;
+            let lost = [lost_ring, lost_state, lost_journal, count(Count::Decode), lost_probe];
+            let recorded = count(Count::Recorded) - withdrawn;
             let seen = seen + lost_probe;
-            Totals { seen, recorded: count(Count::Recorded), results_missed, lost }
+            Totals { seen, recorded, results_missed, lost }
         };
         Event::all().zip(read(target)).map(totals).collect()
     }
@@ -234,6 +240,18 @@ impl Ledger {
     /// The watches of a target; none if there is none. Some may be gone.
     pub fn set(&self, target: TargetId) -> &[WatchId] {
         self.targets.entries.get(&target).map_or(&[], |e| &e.set)
+    }
+
+    /// journald has not written so many records of an event of a target that it had taken.
+    pub fn withdraw(&self, target: TargetId, event: Event, count: u64) {
+        let word = self.memory.word(target, event, Count::Withdrawn);
+        self.memory.set(word, self.memory.get(word) + count);
+    }
+
+    /// A record that told of these losses is not in the journal.
+    pub fn forget_told(&self, Untold { target, event, cause, count, told: _ }: &Untold) {
+        let word = self.memory.word(*target, *event, Count::Told(*cause));
+        self.memory.set(word, self.memory.get(word) - count);
     }
 
     /// Losses that no record has told of, of all targets that there have been.
@@ -368,6 +386,24 @@ mod tests {
         fake.add(second, Event::Open, 2, 2);
         assert_eq!(sums(&again.of_watch(2, &fake.read())), (2, 0, 2));
         assert_eq!(again.set(second), [2]);
+    }
+
+    #[test]
+    fn what_journald_did_not_write_is_lost_and_told_of_anew() {
+        let fake = Fake::default();
+        let mut ledger = ledger(4);
+        let target = ledger.target(&vec![1], &fake.read()).unwrap();
+        fake.add(target, Event::Open, 4, 1);
+        for count in [Count::Recorded; 3].into_iter().chain([Count::Told(0)]) {
+            bump(&ledger, target, Event::Open, count);
+        }
+        ledger.withdraw(target, Event::Open, 2);
+        let journal = Untold { target, event: Event::Open, cause: JOURNAL, count: 2, told: 2 };
+        assert_eq!(ledger.untold(&fake.read()), std::slice::from_ref(&journal));
+        assert_eq!(sums(&ledger.of_watch(1, &fake.read())), (4, 1, 3));
+        let ring = Untold { target, event: Event::Open, cause: 0, count: 1, told: 1 };
+        ledger.forget_told(&ring);
+        assert_eq!(ledger.untold(&fake.read()), [ring, journal]);
     }
 
     #[test]

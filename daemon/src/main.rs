@@ -4,6 +4,7 @@ mod attach;
 mod auditor;
 mod bus;
 mod config;
+mod confirm;
 mod constants;
 mod control;
 mod decode;
@@ -56,6 +57,7 @@ use systemd_journal_logger::JournalLog;
 
 use auditor::Auditor;
 use config::Settings;
+use confirm::Confirmation;
 use control::Mailbox;
 use kernel::{Kernel, Rings};
 use ledger::Ledger;
@@ -235,7 +237,7 @@ fn begin() -> Result<Service, Failure> {
     });
     Ok(Service {
         auditor,
-        pump: Pump::new(rings, journal, Rc::clone(&memory)),
+        pump: Pump::new(rings, journal, Rc::clone(&memory), Confirmation::new(&root)),
         requests,
         wake,
         notices,

@@ -33,6 +33,8 @@ pub enum Count {
     Journal,
     /// It could not be read.
     Decode,
+    /// journald took it and did not write it: it is not recorded, but lost as if it had been refused.
+    Withdrawn,
     /// Losses that a record has told of, by the number of their cause.
     Told(usize),
 }
@@ -43,7 +45,8 @@ impl Count {
             Self::Recorded => 0,
             Self::Journal => 1,
             Self::Decode => 2,
-            Self::Told(cause) => 3 + cause,
+            Self::Withdrawn => 3,
+            Self::Told(cause) => 4 + cause,
         }
     }
 }
@@ -77,7 +80,7 @@ const MESSAGES: Word = 1536;
 /// Numbers that such a header is as large as.
 pub const MESSAGE_WORDS: usize = 8;
 const ROWS: Word = 2560;
-const ROW_WORDS: usize = 3 + CAUSES.len();
+const ROW_WORDS: usize = 4 + CAUSES.len();
 
 /// Of `VERSION`: what is where.
 const THIS_VERSION: u64 = 1;
@@ -263,6 +266,13 @@ impl Memory {
         self.words.store(UNDER_WAY, 0);
         settled
     }
+}
+
+/// Which event of which target is counted somewhere.
+pub fn row_of(word: Word) -> Option<(TargetId, Event)> {
+    let row = word.checked_sub(ROWS)? / ROW_WORDS;
+    let event = Event::from_number(u32::try_from(row % EVENTS.len()).ok()?)?;
+    Some((TargetId::try_from(row / EVENTS.len()).ok()?, event))
 }
 
 fn read_document(words: &SharedWords, files: &[OwnedFd; NAMES.len()]) -> io::Result<Vec<u8>> {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::confirm::Numbers;
 use crate::control::{Caller, WatchId};
 use crate::event::{LOST_MESSAGE_ID, LOST_NAME, WATCH_ADDED_NAME, WATCH_MESSAGE_ID, WATCH_REMOVED_NAME};
 use crate::fields::{Entries, name};
@@ -20,6 +21,8 @@ pub enum Notice {
     Lost {
         /// What was lost.
         untold: Untold,
+        /// Numbers that records of these had which are not in the journal.
+        numbers: Numbers,
         /// Unit of the watches, if it is one.
         unit: String,
         /// Policies that ask for the event.
@@ -27,8 +30,8 @@ pub enum Notice {
         /// Boot-time ns between which it happened.
         span: (u64, u64),
     },
-    /// A run-time watch was added or removed.
-    Watch(Change),
+    /// A run-time watch was added or removed; numbers that this record had before, which is not in the journal.
+    Watch(Change, Numbers),
 }
 
 /// A run-time watch was added or removed.
@@ -68,11 +71,12 @@ impl CallerDetails {
 }
 
 impl Notice {
-    /// How many numbers of the sequence it takes: its own, and those of the events that it says are lost.
+    /// How many numbers of the sequence it takes: its own, and those of the events that it says are lost and that
+    /// have none.
     pub fn numbers(&self) -> u64 {
         match self {
-            Self::Lost { untold, .. } => untold.count + 1,
-            Self::Watch(_) => 1,
+            Self::Lost { untold, numbers, .. } => untold.count.saturating_sub(numbers.count()) + 1,
+            Self::Watch(..) => 1,
         }
     }
 
@@ -81,7 +85,7 @@ impl Notice {
         out.text(name::SYSLOG_IDENTIFIER, RECORD_IDENTIFIER);
         out.text(name::TRACELEFT_SEQ, seq);
         match self {
-            Self::Lost { untold, unit, policies, span } => {
+            Self::Lost { untold, numbers, unit, policies, span } => {
                 let Untold { target: _, event, cause, count, told: _ } = untold;
                 let cause = CAUSES[*cause];
                 let policies: Vec<_> = policies.iter().map(String::as_str).collect();
@@ -92,12 +96,14 @@ impl Notice {
                 out.text(name::TRACELEFT_CAUSE, cause);
                 out.text(name::TRACELEFT_LOST_EVENT, event);
                 out.text(name::TRACELEFT_COUNT, count);
+                add_numbers(numbers, out);
                 out.text(name::TRACELEFT_SPAN_BEGIN, span.0);
                 out.text(name::TRACELEFT_SPAN_END, span.1);
                 let of = if unit.is_empty() { "several units" } else { unit };
                 out.text(name::MESSAGE, format_args!("lost {count} {event} of {of}: {cause}"));
             }
-            Self::Watch(Change { number: _, added, id, unit, events, caller }) => {
+            Self::Watch(Change { number: _, added, id, unit, events, caller }, numbers) => {
+                add_numbers(numbers, out);
                 let CallerDetails { caller, auid, unit: caller_unit } = caller;
                 let (event, done) =
                     if *added { (WATCH_ADDED_NAME, "added") } else { (WATCH_REMOVED_NAME, "removed") };
@@ -123,5 +129,11 @@ impl Notice {
             }
         }
         out.end();
+    }
+}
+
+fn add_numbers(numbers: &Numbers, out: &mut Entries) {
+    if numbers.count() != 0 {
+        out.text(name::TRACELEFT_NUMBERS, numbers);
     }
 }

@@ -6,6 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
 use crate::auditor::Auditor;
+use crate::confirm::{Confirmation, Taken, What};
 use crate::control::{Origin, Refusal};
 use crate::decode::{Body, decode};
 use crate::event::{Event, EventSet};
@@ -48,6 +49,8 @@ pub struct Pump {
     /// How many of the items are notices; they come first.
     noticed: usize,
     notices: VecDeque<Notice>,
+    /// What journald took last.
+    pub confirmation: Confirmation,
     /// News of control groups that has been read, and position up to which records may need it.
     news: VecDeque<(u64, u64)>,
     news_read: u64,
@@ -67,7 +70,7 @@ fn other_group(body: &Body) -> Option<u64> {
 
 impl Pump {
     /// Goes on where the memory says; a batch that the daemon before has begun is settled.
-    pub fn new(mut rings: Rings, journal: Journal, memory: Rc<Memory>) -> Self {
+    pub fn new(mut rings: Rings, journal: Journal, memory: Rc<Memory>, confirmation: Confirmation) -> Self {
         memory.settle(&mut rings.records, &rings.shares, |message| is_sent(&memory, message));
         let news_read = rings.groups.consumed();
         Self {
@@ -78,6 +81,7 @@ impl Pump {
             items: Vec::new(),
             noticed: 0,
             notices: VecDeque::new(),
+            confirmation,
             news: VecDeque::new(),
             news_read,
             news_lost: 0,
@@ -173,6 +177,7 @@ impl Pump {
             return Progress::Idle;
         }
         let entries: Vec<_> = self.entries.iter().collect();
+        let count = entries.len();
         let mut messages = Messages::prepare(&self.memory, &entries);
         self.memory.begin(&self.items);
         let sent = self.journal.send(&mut messages, &entries);
@@ -181,14 +186,34 @@ impl Pump {
         }
         let Rings { records, shares, .. } = &mut self.rings;
         let settled = self.memory.settle(records, shares, |message| is_sent(&self.memory, message));
-        self.notices.drain(..settled.min(self.noticed));
+        self.remember(settled, sent);
         auditor.groups.forget(self.consumed());
         auditor.all_groups.forget(self.consumed());
         match sent {
-            Sent::Some(n) if n == entries.len() => Progress::Sent,
+            Sent::Some(n) if n == count => Progress::Sent,
             Sent::Some(_) => Progress::Blocked,
             Sent::Refused(_) => Progress::Sent,
-            Sent::Away => Progress::Away,
+            Sent::Away => {
+                self.confirmation.suspect();
+                Progress::Away
+            }
+        }
+    }
+
+    /// Remembers what journald has taken of the items that are settled: all but the last if that was refused.
+    fn remember(&mut self, settled: usize, sent: Sent) {
+        let taken = settled - usize::from(matches!(sent, Sent::Refused(_)) && settled > 0);
+        let mut notices = self.notices.drain(..settled.min(self.noticed));
+        for item in &self.items[..taken] {
+            let what = match notices.next() {
+                Some(notice) => {
+                    let first = item.seq + 1 - notice.numbers();
+                    What::Notice(notice, first)
+                }
+                None if item.is_message => What::Event(item.counter),
+                None => continue,
+            };
+            self.confirmation.remember(Taken { number: item.seq, what });
         }
     }
 
@@ -204,7 +229,7 @@ impl Pump {
                 Notice::Lost { untold: Untold { target, event, cause, count: _, told }, .. } => {
                     (memory.word(*target, *event, Count::Told(*cause)), *told)
                 }
-                Notice::Watch(change) => (memory::CHANGES_TOLD, change.number),
+                Notice::Watch(change, _) => (memory::CHANGES_TOLD, change.number),
             };
             items.push(Item {
                 is_message: true,

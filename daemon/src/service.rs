@@ -1,11 +1,13 @@
 //! The event loop: everything that the daemon does after its beginning, on one thread.
 
+use std::collections::HashSet;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,9 +19,11 @@ use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::auditor::Auditor;
+use crate::confirm::{self, Numbers};
 use crate::control::{self, Coverage, Origin, Refusal, Reply, Request};
 use crate::event::EventSet;
 use crate::journal;
+use crate::ledger::Untold;
 use crate::memory::{self, Memory};
 use crate::notice::{CallerDetails, Notice};
 use crate::policy;
@@ -124,6 +128,10 @@ struct Turn {
     flushes: Vec<Flush>,
     reloads: Vec<Reply<Result<(), Refusal>>>,
     ledger_read: Instant,
+    /// It is being looked whether journald has written what it took.
+    confirming: Option<Receiver<(u64, io::Result<HashSet<u64>>)>>,
+    /// What was said last of why that cannot be seen.
+    unconfirmed: String,
 }
 
 impl Service {
@@ -139,12 +147,14 @@ impl Service {
             flushes: Vec::new(),
             reloads: Vec::new(),
             ledger_read: Instant::now(),
+            confirming: None,
+            unconfirmed: String::new(),
         };
         if self.memory.get(memory::LOOKED_AT) == 0 {
             self.memory.set(memory::LOOKED_AT, boot_time());
         }
         for change in self.auditor.untold_changes() {
-            self.pump.tell(Notice::Watch(change));
+            self.pump.tell(Notice::Watch(change, Numbers::default()));
         }
         let end = self.turns(&mut turn);
         match &end {
@@ -188,6 +198,7 @@ impl Service {
             self.handle_signals(turn);
             self.handle_requests(turn);
             self.send_records(turn, &epoll);
+            self.confirm(turn);
             self.answer_flushes(turn, &epoll);
             self.look_at_self_test(turn);
             if turn.told_to_stop.is_some_and(|told| told.elapsed() >= REASON_TIME) {
@@ -409,7 +420,7 @@ impl Service {
     fn tell_change(&mut self, changed: bool) {
         if changed {
             if let Some(last) = self.auditor.untold_changes().pop() {
-                self.pump.tell(Notice::Watch(last));
+                self.pump.tell(Notice::Watch(last, Numbers::default()));
             }
             self.tell_status();
         }
@@ -451,17 +462,104 @@ impl Service {
         }
         if turn.ledger_read.elapsed() >= LEDGER_INTERVAL && (any || turn.reader != Reader::Asleep) {
             self.tell_losses(turn);
+            self.pump.confirmation.look();
         }
         turn.reader = match turn.reader {
             _ if any || turn.blocked => Reader::Looking,
             Reader::Looking => {
                 self.tell_losses(turn);
+                self.pump.confirmation.look();
                 Reader::Closing
             }
             Reader::Closing | Reader::Asleep if !self.pump.is_sleeping() => Reader::Looking,
             Reader::Closing | Reader::Asleep => Reader::Asleep,
         };
         self.pump.set_sleeping(turn.reader != Reader::Looking);
+    }
+
+    /// Where journald may have lost what it took, looks for that in the journal: on another thread, since journald may
+    /// take its time. What is missing is lost, and told of.
+    fn confirm(&mut self, turn: &mut Turn) {
+        let answer = match &turn.confirming {
+            Some(receiver) => match receiver.try_recv() {
+                Ok(answer) => answer,
+                Err(_) => return,
+            },
+            None if self.pump.confirmation.is_suspicious() && !turn.blocked => {
+                let asked = self.memory.get(memory::SEQ);
+                let (sender, receiver) = mpsc::channel();
+                let wake = Arc::clone(&self.wake);
+                thread::spawn(move || {
+                    // Nobody waits for it any more: the daemon ends.
+                    let _ = sender.send((asked, confirm::written()));
+                    let _ = wake.write(1);
+                });
+                turn.confirming = Some(receiver);
+                return;
+            }
+            None => return,
+        };
+        // First what is told of already, so that each loss is told of once.
+        if self.pump.has_losses() {
+            let (sender, receiver) = mpsc::channel();
+            let _ = sender.send(answer);
+            turn.confirming = Some(receiver);
+            return;
+        }
+        turn.confirming = None;
+        match answer {
+            (asked, Ok(found)) => {
+                turn.unconfirmed.clear();
+                self.take_confirmation(asked, &found);
+            }
+            (_, Err(error)) => {
+                let why = error.to_string();
+                if why != turn.unconfirmed {
+                    log::warn!(
+                        "Whether journald has written what it took cannot be seen: {why}. Trying again."
+                    );
+                    turn.unconfirmed = why;
+                }
+            }
+        }
+    }
+
+    fn take_confirmation(&mut self, asked: u64, found: &HashSet<u64>) {
+        let missing = self.pump.confirmation.confirm(asked, found);
+        let span = (self.memory.get(memory::LOOKED_AT), boot_time());
+        let records: u64 = missing.events.values().map(Numbers::count).sum();
+        if records != 0 {
+            log::warn!("journald has taken {records} records and not written them: they are lost.");
+        }
+        for (untold, numbers) in self.auditor.withdraw(&missing) {
+            self.tell_lost(untold, numbers, span);
+        }
+        for (notice, first, last) in missing.notices {
+            if let Notice::Watch(change, mut numbers) = notice {
+                numbers.add(first, last);
+                self.pump.tell(Notice::Watch(change, numbers));
+            }
+        }
+    }
+
+    fn tell_lost(&mut self, untold: Untold, numbers: Numbers, span: (u64, u64)) {
+        let mut units = Vec::new();
+        let mut policies = Vec::new();
+        let set = self.auditor.ledger.set(untold.target).iter();
+        for watch in set.filter_map(|id| self.auditor.watches().get(id)) {
+            let policy = match &watch.origin {
+                _ if !watch.events.contains(untold.event) => continue,
+                Origin::Policy(name) => name.clone(),
+                Origin::RunTime => RUN_TIME.to_owned(),
+                Origin::SelfTest => continue,
+            };
+            units.push(watch.name());
+            policies.push(policy);
+        }
+        units.dedup();
+        policies.dedup();
+        let unit = if let [unit] = units.as_slice() { unit.clone() } else { String::new() };
+        self.pump.tell(Notice::Lost { untold, numbers, unit, policies, span });
     }
 
     /// Records of what has been lost since the last look.
@@ -474,24 +572,7 @@ impl Service {
         let now = boot_time();
         let span = (self.memory.get(memory::LOOKED_AT), now);
         for untold in self.auditor.untold() {
-            let mut units = Vec::new();
-            let mut policies = Vec::new();
-            for watch in
-                self.auditor.ledger.set(untold.target).iter().filter_map(|id| self.auditor.watches().get(id))
-            {
-                let policy = match &watch.origin {
-                    _ if !watch.events.contains(untold.event) => continue,
-                    Origin::Policy(name) => name.clone(),
-                    Origin::RunTime => RUN_TIME.to_owned(),
-                    Origin::SelfTest => continue,
-                };
-                units.push(watch.name());
-                policies.push(policy);
-            }
-            units.dedup();
-            policies.dedup();
-            let unit = if let [unit] = units.as_slice() { unit.clone() } else { String::new() };
-            self.pump.tell(Notice::Lost { untold, unit, policies, span });
+            self.tell_lost(untold, Numbers::default(), span);
         }
         self.memory.set(memory::LOOKED_AT, now);
     }
@@ -499,7 +580,12 @@ impl Service {
     /// Answers those that wait for the journal to have what was in the ring when they asked.
     fn answer_flushes(&mut self, turn: &mut Turn, epoll: &Epoll) {
         let consumed = self.pump.consumed();
-        if turn.flushes.iter().any(|f| f.position <= consumed && !f.told_losses) {
+        let ready = turn.flushes.iter().any(|f| f.position <= consumed && !f.told_losses);
+        // Not before it is known what of that is in the journal.
+        if ready && (self.pump.confirmation.look() || turn.confirming.is_some()) {
+            return;
+        }
+        if ready {
             self.tell_losses(turn);
             for flush in turn.flushes.iter_mut().filter(|f| f.position <= consumed) {
                 flush.told_losses = true;

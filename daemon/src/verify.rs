@@ -21,8 +21,13 @@ use crate::ledger::CAUSES;
 use crate::names::RECORD_IDENTIFIER;
 
 /// What is asked of each entry. journalctl adds by itself what begins with two underscores, and the boot.
-const FIELDS: [&str; 4] =
-    [name::TRACELEFT_SEQ, name::TRACELEFT_EVENT, name::TRACELEFT_COUNT, name::TRACELEFT_CAUSE];
+const FIELDS: [&str; 5] = [
+    name::TRACELEFT_SEQ,
+    name::TRACELEFT_EVENT,
+    name::TRACELEFT_COUNT,
+    name::TRACELEFT_CAUSE,
+    name::TRACELEFT_NUMBERS,
+];
 /// So many of the entries that cannot be read are named; there is no bound to how many there are.
 const NAMED: usize = 100;
 
@@ -34,7 +39,7 @@ pub fn run(options: &[OsString]) -> Result<Report, String> {
     let cannot_run = |e: io::Error| format!("cannot run journalctl: {e}");
     let mut command = Command::new("journalctl");
     command
-        .args(["-q", "--no-pager", "-o", "json"])
+        .args(["-q", "--no-pager", "--all", "-o", "json"])
         .arg(format!("--output-fields={}", FIELDS.join(",")))
         .arg(format!("{}={RECORD_IDENTIFIER}", name::SYSLOG_IDENTIFIER))
         // Anyone may send entries with any name, but journald itself says whose they are.
@@ -146,8 +151,10 @@ impl Boot {
         if let Some(Lost { cause, count }) = &record.lost {
             self.lost[*cause] = self.lost[*cause].saturating_add(*count);
         }
-        for numbers in self.taken.add(record.numbers(), record.time) {
-            self.again.add(numbers, record.time);
+        for numbers in [record.numbers()].into_iter().chain(record.former.iter().cloned()) {
+            for numbers in self.taken.add(numbers, record.time) {
+                self.again.add(numbers, record.time);
+            }
         }
     }
 
@@ -250,13 +257,17 @@ struct Record {
     /// From 1 on.
     number: u64,
     lost: Option<Lost>,
+    /// Numbers that records had which it stands for, as journald did not write them.
+    former: Vec<RangeInclusive<u64>>,
     time: Time,
 }
 
 impl Record {
-    /// Those that it takes: its own, and before it those of the events that it tells are lost.
+    /// Those that it takes: its own, and before it those of the events that it tells are lost and that had none.
     fn numbers(&self) -> RangeInclusive<u64> {
-        self.number - self.lost.as_ref().map_or(0, |lost| lost.count)..=self.number
+        let former = self.former.iter().map(|n| n.end() - n.start() + 1).fold(0, u64::saturating_add);
+        let lost = self.lost.as_ref().map_or(0, |lost| lost.count);
+        self.number - lost.saturating_sub(former)..=self.number
     }
 }
 
@@ -285,6 +296,8 @@ struct Line<'a> {
     count: Field<'a>,
     #[serde(rename = "TRACELEFT_CAUSE", borrow, default)]
     cause: Field<'a>,
+    #[serde(rename = "TRACELEFT_NUMBERS", borrow, default)]
+    numbers: Field<'a>,
 }
 
 /// What has bytes that are no text comes as an array of numbers, several values as an array of them, and what
@@ -311,11 +324,23 @@ impl<'a> Field<'a> {
     fn number(self, name: &str) -> Result<u64, String> {
         self.text(name)?.parse().map_err(|_| format!("{name}= is not a number"))
     }
+
+    /// Ranges of numbers, `51-53 60`; none if it is not there.
+    fn ranges(self, name: &str) -> Result<Vec<RangeInclusive<u64>>, String> {
+        let text = if matches!(self, Self::Absent) { Cow::default() } else { self.text(name)? };
+        let range = |word: &str| {
+            let (first, last) = word.split_once('-').unwrap_or((word, word));
+            let range = first.parse().ok()?..=last.parse().ok()?;
+            (range.start() <= range.end() && *range.start() > 0).then_some(range)
+        };
+        let ranges = text.split_ascii_whitespace().map(range).collect::<Option<_>>();
+        ranges.ok_or_else(|| format!("{name}= is not numbers"))
+    }
 }
 
 fn read(line: &[u8]) -> Result<Entry<'_>, Unreadable> {
-    let Line { cursor, time, boot, seq, event, count, cause } =
-        serde_json::from_slice(line).map_err(|e| Unreadable {
+    let Line { cursor, time, boot, seq, event, count, cause, numbers } = serde_json::from_slice(line)
+        .map_err(|e| Unreadable {
             why: format!("journalctl gave no JSON object: {e}"),
             time: None,
             cursor: None,
@@ -334,10 +359,11 @@ fn read(line: &[u8]) -> Result<Entry<'_>, Unreadable> {
         } else {
             None
         };
-        if lost.as_ref().map_or(0, |lost| lost.count) >= number {
+        let former = numbers.ranges(name::TRACELEFT_NUMBERS)?;
+        if former.is_empty() && lost.as_ref().map_or(0, |lost| lost.count) >= number {
             return Err("the numbers that it takes begin before 1".to_owned());
         }
-        Ok(Entry { boot, record: Record { number, lost, time: time? } })
+        Ok(Entry { boot, record: Record { number, lost, former, time: time? } })
     };
     read().map_err(|why| Unreadable { why, time: as_is, cursor: cursor.text("__CURSOR").ok().map(Cow::into) })
 }
