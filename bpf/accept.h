@@ -16,91 +16,75 @@
 #define ERESTARTSYS_NUMBER 512
 #define ERRNO_MAX 4095
 
-/* A call that accepts, and what it accepts from. */
-struct accept_call {
-	__u64 listener;
-	__s32 fd;	 /* NO_NUMBER: io_uring's */
-	__u32 undecided; /* it may wait, and whether it fails is not known */
-};
+/* The call that accepts in the current task. */
+static __always_inline struct assembly *accept_under_way(void)
+{
+	struct assembly *a = kept_call(bpf_get_current_task());
 
-/* By task. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 8192);
-	__type(key, __u64);
-	__type(value, struct accept_call);
-} accept_calls SEC(".maps");
+	return a && ((struct record_header *)a->data)->kind == EVENT_TCP_ACCEPT ? a : 0;
+}
 
-static __always_inline struct assembly *begin_accept(struct sock *sk, __s32 fd)
+static __always_inline int is_of_uring(struct assembly *a)
+{
+	return ((struct record_header *)a->data)->abi == ABI_IO_URING;
+}
+
+/* With the addresses as they are now: the socket may be closed before the record is sent. */
+static __always_inline void begin_accept(struct sock *sk, __s32 fd)
 {
 	struct socket_record *record;
 	struct user_call user;
-	struct assembly *a = begin_call(EVENT_TCP_ACCEPT, sizeof(*record), &user);
+	struct assembly *a;
 
+	if (!sk)
+		return;
+	a = begin_call(EVENT_TCP_ACCEPT, sizeof(*record), &user);
 	if (!a)
-		return 0;
+		return;
 	record = (struct socket_record *)a->data;
 	record->fd = fd;
 	record->net_ns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	read_addresses(record, sk);
-	return a;
-}
-
-/* The call before failed, and its return was missed; its executable could not be looked up here. */
-static __always_inline void settle_accept(__u64 task)
-{
-	struct accept_call *call = bpf_map_lookup_elem(&accept_calls, &task);
-	struct record_header *header;
-	struct assembly *a;
-
-	if (!call)
-		return;
-	if (!call->undecided) {
-		a = begin_accept((struct sock *)call->listener, call->fd);
-		if (a) {
-			header = (struct record_header *)a->data;
-			header->flags |= RECORD_RESULT_MISSED;
-			submit(a);
-		}
-	}
-	bpf_map_delete_elem(&accept_calls, &task);
+	/* What is accepted is not there yet; the listener may be closed, and its place another's, before it is. */
+	a->object = 0;
+	a->lookup = (__u64)sk;
+	a->undecided = fd == NO_NUMBER;
+	keep_call(a);
 }
 
 /* The entry of accept and accept4. */
 static __always_inline int on_accept(int fd)
 {
 	struct origin origin = {};
-	struct accept_call call = { .fd = fd };
-	__u64 task = bpf_get_current_task();
 
 	if (!watched(EVENT_TCP_ACCEPT, &origin))
 		return 0;
-	settle_accept(task);
-	call.listener = (__u64)tcp_socket_of(file_of(fd));
-	if (call.listener && bpf_map_update_elem(&accept_calls, &task, &call, BPF_ANY))
-		count_lost_state(origin.target, EVENT_TCP_ACCEPT);
+	settle_call(bpf_get_current_task());
+	begin_accept(tcp_socket_of(file_of(fd)), fd);
 	return 0;
 }
 
-/* Where all ways meet, and what the call before this refuses does not come: a full table of descriptors. */
+/*
+ * Where all ways meet, and what the call before this refuses does not come: a full table of descriptors. From here
+ * on the call may wait, and come back with nothing.
+ */
 static __always_inline int on_do_accept(struct file *file)
 {
 	struct origin origin = {};
-	__u64 task = bpf_get_current_task();
-	struct accept_call *known = bpf_map_lookup_elem(&accept_calls, &task);
-	struct accept_call call = { .fd = NO_NUMBER, .undecided = 1 };
+	struct assembly *a;
 	struct sock *sk;
 
-	if (known && known->fd != NO_NUMBER) {
-		sk = (struct sock *)known->listener;
-		known->undecided = BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_LISTEN_STATE;
+	if (!watched(EVENT_TCP_ACCEPT, &origin))
+		return 0;
+	if (user_call(current_task()).abi == ABI_IO_URING) {
+		begin_accept(tcp_socket_of(file), NO_NUMBER);
 		return 0;
 	}
-	if (!watched(EVENT_TCP_ACCEPT, &origin) || user_call(current_task()).abi != ABI_IO_URING)
+	a = accept_under_way();
+	if (!a)
 		return 0;
-	call.listener = (__u64)tcp_socket_of(file);
-	if (call.listener && bpf_map_update_elem(&accept_calls, &task, &call, BPF_ANY))
-		count_lost_state(origin.target, EVENT_TCP_ACCEPT);
+	sk = (struct sock *)a->lookup;
+	a->undecided = BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_LISTEN_STATE;
 	return 0;
 }
 
@@ -108,8 +92,7 @@ static __always_inline int on_do_accept(struct file *file)
 static __always_inline int on_sock_graft(void *ctx, struct sock *sk)
 {
 	struct origin origin = {};
-	__u64 task = bpf_get_current_task();
-	struct accept_call *call;
+	__s32 fd = NO_NUMBER;
 	struct socket_record *record;
 	struct user_call user;
 	struct assembly *a;
@@ -124,14 +107,19 @@ static __always_inline int on_sock_graft(void *ctx, struct sock *sk)
 	user = user_call(current_task());
 	origin.syscall = user.number;
 	origin.abi = user.abi;
-	if (events & EVENT_BIT(EVENT_TCP_ACCEPT))
-		settle_call(task);
+	a = accept_under_way();
+	if (a) {
+		/* What was kept is the attempt. */
+		fd = ((struct socket_record *)a->data)->fd;
+		drop_call(bpf_get_current_task());
+	} else if (events & EVENT_BIT(EVENT_TCP_ACCEPT)) {
+		settle_call(bpf_get_current_task());
+	}
 	a = begin_record(EVENT_TCP_ACCEPT, &origin, sizeof(*record));
 	if (!a)
 		return 0;
 	record = (struct socket_record *)a->data;
-	call = bpf_map_lookup_elem(&accept_calls, &task);
-	record->fd = call ? call->fd : NO_NUMBER;
+	record->fd = fd;
 	record->net_ns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	read_addresses(record, sk);
 	name_client(record, sk);
@@ -154,10 +142,9 @@ static __always_inline void keep_accept(struct assembly *a)
 /* The accepted connection gets its descriptor, and not another socket, from a call whose end was not seen. */
 static __always_inline int on_accept_installed(void *ctx, __u32 fd, struct file *file)
 {
-	struct assembly *a = kept_call(bpf_get_current_task());
+	struct assembly *a = accept_under_way();
 
-	if (!a || ((struct record_header *)a->data)->kind != EVENT_TCP_ACCEPT ||
-	    (__u64)tcp_socket_of(file) != a->object)
+	if (!a || !a->object || (__u64)tcp_socket_of(file) != a->object)
 		return 0;
 	return end_call(ctx, EVENT_TCP_ACCEPT, fd);
 }
@@ -169,17 +156,10 @@ static __always_inline int on_accept_fixed(void *ctx, struct file *file)
 
 	if (!is_socket(file))
 		return 0;
-	a = kept_call(bpf_get_current_task());
-	if (a && ((struct record_header *)a->data)->kind == EVENT_TCP_ACCEPT)
+	a = accept_under_way();
+	if (a)
 		((struct record_header *)a->data)->flags |= RECORD_NO_FD;
 	return end_call(ctx, EVENT_TCP_ACCEPT, 0);
-}
-
-static __always_inline int is_call_under_way(__u64 task, enum event_kind kind)
-{
-	struct assembly *a = kept_call(task);
-
-	return a && ((struct record_header *)a->data)->kind == kind;
 }
 
 /* Nothing was accepted, and nothing went wrong: there was nothing, or a signal came. */
@@ -188,46 +168,28 @@ static __always_inline int is_nothing(int result)
 	return result == -EAGAIN_NUMBER || result == -EINTR_NUMBER || result == -ERESTARTSYS_NUMBER;
 }
 
-static __always_inline int end_accept(void *ctx, __u64 task, struct accept_call *known, int result)
+/* It failed; or it was accepted, and its descriptor was not seen or never given: the address could not be told. */
+static __always_inline int end_accept(void *ctx, int result)
 {
-	struct sock *sk = (struct sock *)known->listener;
-	int fd = known->fd;
-	struct record_header *header;
-	struct assembly *a;
-
-	bpf_map_delete_elem(&accept_calls, &task);
-	/* Accepted, and its descriptor was not seen or never given: the address could not be told. */
-	if (is_call_under_way(task, EVENT_TCP_ACCEPT))
+	if (!is_nothing(result))
 		return end_call(ctx, EVENT_TCP_ACCEPT, result);
-	if (result >= 0 || is_nothing(result))
-		return 0;
-	a = begin_accept(sk, fd);
-	if (!a)
-		return 0;
-	header = (struct record_header *)a->data;
-	header->result = result;
-	finish(ctx, a);
+	drop_call(bpf_get_current_task());
 	return 0;
 }
 
 static __always_inline int on_accept_return(void *ctx, int result)
 {
-	__u64 task = bpf_get_current_task();
-	struct accept_call *known = bpf_map_lookup_elem(&accept_calls, &task);
+	struct assembly *a = accept_under_way();
 
-	return known ? end_accept(ctx, task, known, result) : 0;
+	return a && !is_of_uring(a) ? end_accept(ctx, result) : 0;
 }
 
 /* Only io_uring's calls end here. */
 static __always_inline int on_do_accept_return(void *ctx, long file)
 {
-	__u64 task = bpf_get_current_task();
-	struct accept_call *known = bpf_map_lookup_elem(&accept_calls, &task);
+	struct assembly *a = accept_under_way();
 
-	if (!known || known->fd != NO_NUMBER)
+	if (!a || !is_of_uring(a) || file >= 0 || file < -ERRNO_MAX)
 		return 0;
-	if (file < 0 && file >= -ERRNO_MAX)
-		return end_accept(ctx, task, known, file);
-	bpf_map_delete_elem(&accept_calls, &task);
-	return 0;
+	return end_accept(ctx, file);
 }

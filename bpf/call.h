@@ -132,6 +132,10 @@ static __always_inline void settle_call(__u64 key)
 
 	if (!a)
 		return;
+	if (a->undecided) {
+		drop_call(key);
+		return;
+	}
 	if (a->counted) {
 		now = moved_so_far(((struct record_header *)a->data)->kind);
 		if (now.calls - (__u32)a->new_dfd == 1 && now.bytes > a->object) {

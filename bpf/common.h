@@ -47,12 +47,13 @@ struct assembly {
 	__u32 end;
 	__u32 finish; /* enum finish */
 	__u64 object; /* socket of a connection; whatever a call must remember until its end */
-	__u64 lookup; /* where a look-up under way leaves the path that it finds */
+	__u64 lookup; /* where a look-up under way leaves the path that it finds; what accept takes a connection from */
 	__u64 events; /* of a connection: those of its events that are watched */
 	__u64 key;    /* by what a call is kept */
 	__s32 dfd;    /* from where PATH_ARG and NEW_PATH_ARG were to be resolved */
 	__s32 new_dfd;
 	__u32 counted; /* 1: of a read or write, `object` and `new_dfd` have what the task had moved before */
+	__u32 undecided; /* 1: if its return is missed, it is not known whether there is anything to tell of */
 	struct path_wanted paths[PATH_SLOTS];
 	__u8 data[ASSEMBLY_SIZE];
 };
@@ -234,6 +235,7 @@ static __always_inline struct assembly *begin_record(enum event_kind kind, const
 	a->finish = FINISH_SUBMIT;
 	a->key = call_key(kind);
 	a->counted = 0;
+	a->undecided = 0;
 	header->kind = kind;
 	header->flags = origin->flags;
 	header->timestamp = origin->timestamp;

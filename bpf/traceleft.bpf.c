@@ -395,7 +395,6 @@ int probe_exit(struct pt_regs *ctx)
 	settle_open_call(task);
 	bpf_map_delete_elem(&exec_calls, &task);
 	settle_connect(task);
-	settle_accept(task);
 	settle_call(task);
 	settle_call(second_side(task));
 	settle_call(call_key(EVENT_UDP_SEND));

@@ -156,7 +156,6 @@ impl Kernel {
             (&mut open.maps.connect_calls, settings.calls),
             (&mut open.maps.connects, settings.calls.min(CONNECTS)),
             (&mut open.maps.connections, settings.calls),
-            (&mut open.maps.accept_calls, settings.calls),
             (&mut open.maps.names, settings.watches.saturating_mul(4)),
             (&mut open.maps.counters, settings.watches.saturating_mul(processors)),
             (&mut open.maps.small_calls, settings.calls),
