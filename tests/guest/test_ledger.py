@@ -2,15 +2,12 @@
 
 import os
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 from harness import (
-    PROGRAMS, SCRATCH, check_sequence, count_records, cursor, flush, make_directory, properties, read_account, records, run,
+    PROGRAMS, check_sequence, count_records, cursor, flush, make_directory, properties, read_account, records, run,
     run_service, settings, show, wait_for, watch_properties, watching,
 )  # fmt: skip
-
-THREADS_BLOCKED = 20
 
 
 def test_a_thousand_in_a_thousand_out_of_each_of_two():
@@ -116,36 +113,3 @@ def test_a_stopped_journald_costs_nothing_that_the_ring_holds():
         flush()
         assert watch_properties(watch)["EventCounts"] == {"open": [total, total, 0, 0]}
         assert count_records(unit, "open") == total
-
-
-def test_blocked_threads_elsewhere_cost_no_record():
-    """More calls block than there are instances of a return probe, so that further returns are missed."""
-    unit = "test-missed.service"
-    fifo = SCRATCH / "fifo"
-    fifo.unlink(missing_ok=True)
-    os.mkfifo(fifo)
-    with watching(unit, "open") as watch:
-        # The probes are there now, so the calls that block from here on hold their instances.
-        run("systemd-run", "--quiet", "--unit=test-blocker", PROGRAMS / "blocker", THREADS_BLOCKED, fifo)
-        tasks = Path("/proc") / show("test-blocker.service", "MainPID") / "task"
-        try:
-            wait_for(lambda: count_blocked(tasks) == THREADS_BLOCKED, "all threads block in open")
-            script = f"{PROGRAMS}/flood 100 /etc/hostname; exec {PROGRAMS}/flood 100 /no/such/file"
-            run_service(unit, "/bin/sh", "-c", script)
-            paths = [b"/etc/hostname", b"/no/such/file"]
-            found = [r for r in records(unit) if r.path in paths or r.path_arg in paths]
-            values = watch_properties(watch)
-        finally:
-            run("systemctl", "kill", "-s", "KILL", "test-blocker.service")
-    assert [r.path_arg for r in found] == [paths[0]] * 100 + [paths[1]] * 100
-    assert all(int(r.result) >= 0 for r in found[:100])
-    for record in found[100:]:
-        assert record.errno == b"ENOENT" or (record.result_missed == b"1" and record.result is None)
-    missed = [r for r in records(unit) if r.result_missed]
-    assert values["ResultsMissed"] == len(missed)
-    assert values["Seen"] == values["Recorded"] == len(records(unit))
-
-
-def count_blocked(tasks):
-    calls = [(task / "syscall").read_text().split()[0] for task in tasks.iterdir()]
-    return calls.count("257") + calls.count("2")

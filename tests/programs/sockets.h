@@ -161,7 +161,7 @@ static inline void account_socket(int fd)
  * A call of sockets: by itself, or by the one that 32-bit programs had instead until Linux 4.3.
  * An argument is as wide as a register.
  */
-static long socket_call(int multiplexed, long number, int which, const long *args)
+static inline long socket_call(int multiplexed, long number, int which, const long *args)
 {
 #ifdef SYS_socketcall
 	if (multiplexed)
