@@ -153,6 +153,9 @@ static __always_inline struct group *watched_closes(__u64 cgroup_id)
 {
 	struct group *group = bpf_map_lookup_elem(&groups, &cgroup_id);
 
+	/* A connection may end after the group of who made it. */
+	if (!group)
+		group = bpf_map_lookup_elem(&removed_groups, &cgroup_id);
 	return group && group->events & EVENT_BIT(EVENT_TCP_CLOSE) ? group : 0;
 }
 

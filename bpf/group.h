@@ -186,14 +186,23 @@ static __always_inline int on_cgroup_mkdir(struct cgroup *cgroup, const char *pa
 	return 0;
 }
 
-static __always_inline int on_cgroup_release(struct cgroup *cgroup, const char *path)
+/*
+ * A group is removed: no process is in it. The kernel may keep it for long, as for pages that were read by its processes;
+ * so the end of that is not waited for.
+ */
+static __always_inline int on_cgroup_rmdir(struct cgroup *cgroup, const char *path)
 {
 	struct group_scratch *s = get_group_scratch();
 	__u64 id = BPF_CORE_READ(cgroup, kn, id);
+	struct group *known;
 
 	if (!s || !on_default_hierarchy(cgroup))
 		return 0;
-	bpf_map_delete_elem(&groups, &id);
+	known = bpf_map_lookup_elem(&groups, &id);
+	if (known) {
+		bpf_map_update_elem(&removed_groups, &id, known, BPF_ANY);
+		bpf_map_delete_elem(&groups, &id);
+	}
 	s->record.cgroup_id = id;
 	s->record.target = NO_TARGET;
 	s->record.change = GROUP_REMOVED;

@@ -25,6 +25,14 @@ struct {
 	__type(value, struct group);
 } groups SEC(".maps");
 
+/* What was in `groups` of those that are removed: their connections may end after them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, struct group);
+} removed_groups SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);

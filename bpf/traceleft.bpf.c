@@ -71,10 +71,10 @@ int group_made(struct bpf_raw_tracepoint_args *ctx)
 	return on_cgroup_mkdir((struct cgroup *)ctx->args[0], (const char *)ctx->args[1]);
 }
 
-SEC("raw_tp/cgroup_release")
-int group_released(struct bpf_raw_tracepoint_args *ctx)
+SEC("raw_tp/cgroup_rmdir")
+int group_removed(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_cgroup_release((struct cgroup *)ctx->args[0], (const char *)ctx->args[1]);
+	return on_cgroup_rmdir((struct cgroup *)ctx->args[0], (const char *)ctx->args[1]);
 }
 
 /* Functions that change a file have an argument about its mount before the dentry since v5.12. */

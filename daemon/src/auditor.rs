@@ -346,6 +346,12 @@ impl Auditor {
             self.kernel.remove_name(&name).map_err(|e| kernel_refused(&e))?;
             self.names.remove(&name);
         }
+        for id in self.kernel.removed_group_ids() {
+            let watched = |path: &str| !plan::covering(&self.state.watches, path).is_empty();
+            if !self.groups.get(id).is_some_and(|g| watched(&g.path)) {
+                self.kernel.forget_removed_group(id).map_err(|e| kernel_refused(&e))?;
+            }
+        }
         self.probes.remove_unneeded(events).map_err(|e| Refusal::Kernel(e.to_string()))?;
         for (_, group) in self.groups.iter() {
             let set = plan::covering(&self.state.watches, &group.path);

@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sys::statvfs::statvfs;
 
@@ -17,9 +18,12 @@ use crate::memory::Word;
 use crate::names::RECORD_IDENTIFIER;
 use crate::notice::Notice;
 
-/// How many records are remembered, and looked for. More than this many, journald cannot have taken and not written,
-/// since its socket has no room for them; but a disk may be full for longer than that is looked at.
+/// How many records are remembered, and looked for, at most.
 const REMEMBERED: usize = 8192;
+/// For how long a record is remembered: much longer than it takes to notice that something is wrong.
+const AGE: Duration = Duration::from_secs(30);
+/// How many more than are looked for are read from the journal: those that have come meanwhile.
+const MORE: usize = 1024;
 /// Below so many free bytes journald may soon not be able to write: it makes its files larger in steps of 8 MiB.
 const SCARCE: u64 = 32 << 20;
 /// Names journald's present invocation, below the root directory.
@@ -32,6 +36,8 @@ const PLACES: [&str; 2] = ["var/log/journal", "run/log/journal"];
 pub struct Taken {
     /// Its number.
     pub number: u64,
+    /// When.
+    pub at: Instant,
     /// What it stands for.
     pub what: What,
 }
@@ -99,14 +105,21 @@ pub struct Confirmation {
     root: PathBuf,
     taken: VecDeque<Taken>,
     invocation: Option<PathBuf>,
+    /// There was little room on the disk.
+    scarce: bool,
     suspicious: bool,
 }
 
 impl Confirmation {
     /// Begins with nothing, for the journald of the system below `root`.
     pub fn new(root: &Path) -> Self {
-        let mut new =
-            Self { root: root.to_owned(), taken: VecDeque::new(), invocation: None, suspicious: false };
+        let mut new = Self {
+            root: root.to_owned(),
+            taken: VecDeque::new(),
+            invocation: None,
+            scarce: false,
+            suspicious: false,
+        };
         new.invocation = new.present_invocation();
         new
     }
@@ -117,7 +130,8 @@ impl Confirmation {
 
     /// Remembers what journald took, in the order of the numbers.
     pub fn remember(&mut self, taken: Taken) {
-        if self.taken.len() == REMEMBERED {
+        let too_old = |t: &Taken| taken.at.duration_since(t.at) > AGE;
+        while self.taken.len() >= REMEMBERED || !self.suspicious && self.taken.front().is_some_and(too_old) {
             self.taken.pop_front();
         }
         self.taken.push_back(taken);
@@ -136,9 +150,12 @@ impl Confirmation {
             self.suspect();
         }
         let free = |place| statvfs(&self.root.join(place)).map(|s| s.blocks_available() * s.fragment_size());
-        if PLACES.into_iter().any(|place| free(place).is_ok_and(|free| free < SCARCE)) {
+        let scarce = PLACES.into_iter().any(|place| free(place).is_ok_and(|free| free < SCARCE));
+        // When there is room again, too: for what was taken until then.
+        if scarce || self.scarce {
             self.suspect();
         }
+        self.scarce = scarce;
         self.suspicious
     }
 
@@ -153,7 +170,7 @@ impl Confirmation {
         // What is older than the oldest that was found may just not have been asked for.
         let oldest = found.iter().min().copied().unwrap_or_default();
         while self.taken.front().is_some_and(|t| t.number <= asked) {
-            let Some(Taken { number, what }) = self.taken.pop_front() else { break };
+            let Some(Taken { number, at: _, what }) = self.taken.pop_front() else { break };
             if number < oldest || found.contains(&number) {
                 continue;
             }
@@ -162,18 +179,23 @@ impl Confirmation {
                 What::Notice(notice, first) => missing.notices.push((notice, first, number)),
             }
         }
-        self.suspicious = !self.taken.is_empty();
+        self.suspicious = false;
         missing
+    }
+
+    /// How many numbers are to be read from the journal to know of all that is remembered.
+    pub fn count(&self) -> usize {
+        self.taken.len() + MORE
     }
 }
 
-/// Numbers of the last records that the journal has, when journald has written all that it took before. May wait for
+/// Numbers of so many of the last records that the journal has, when journald has written all that it took before. May wait for
 /// journald.
-pub fn written() -> io::Result<HashSet<u64>> {
+pub fn written(count: usize) -> io::Result<HashSet<u64>> {
     journal::synchronize()?;
     let output = Command::new("journalctl")
         .args(["-q", "-b", "-o", "cat", "-t", RECORD_IDENTIFIER, "_UID=0", "-n"])
-        .arg((2 * REMEMBERED).to_string())
+        .arg(count.to_string())
         .arg(format!("--output-fields={}", name::TRACELEFT_SEQ))
         .stdin(Stdio::null())
         .output()?;
@@ -191,7 +213,7 @@ mod tests {
     fn confirmation(numbers: impl IntoIterator<Item = (u64, Word)>) -> Confirmation {
         let mut confirmation = Confirmation::new(Path::new("/none"));
         for (number, row) in numbers {
-            confirmation.remember(Taken { number, what: What::Event(row) });
+            confirmation.remember(Taken { number, at: Instant::now(), what: What::Event(row) });
         }
         confirmation
     }
@@ -206,9 +228,8 @@ mod tests {
         let missing = confirmation.confirm(9, &HashSet::from([2, 5]));
         let texts: Vec<_> = missing.events.iter().map(|(row, n)| (*row, n.to_string(), n.count())).collect();
         assert_eq!(texts, [(7, "3 9".to_owned(), 2), (8, "4 6".to_owned(), 2)]);
-        assert!(confirmation.is_suspicious());
-        assert!(confirmation.confirm(10, &HashSet::from([10])).events.is_empty());
         assert!(!confirmation.is_suspicious());
+        assert!(confirmation.confirm(10, &HashSet::from([10])).events.is_empty());
     }
 
     #[test]
@@ -225,7 +246,7 @@ mod tests {
         std::os::unix::fs::symlink("1", &link).unwrap();
         let mut confirmation = Confirmation::new(root.path());
         assert!(!confirmation.look());
-        confirmation.remember(Taken { number: 1, what: What::Event(7) });
+        confirmation.remember(Taken { number: 1, at: Instant::now(), what: What::Event(7) });
         assert!(!confirmation.look());
         fs::remove_file(&link).unwrap();
         assert!(!confirmation.look());

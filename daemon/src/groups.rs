@@ -27,6 +27,9 @@ impl Group {
     }
 }
 
+/// How many groups that are gone are known: as many as the kernel side remembers for connections that outlive them.
+const KEPT: usize = 4096;
+
 /// Groups by id. A group that is gone stays until the records that name it have been read.
 #[derive(Debug, Default)]
 pub struct Groups {
@@ -88,9 +91,9 @@ impl Groups {
         }
     }
 
-    /// Forgets what is gone, as far as the ring has been read.
+    /// Forgets what is gone, as far as the ring has been read. The last ones stay for what ends after them.
     pub fn forget(&mut self, consumed: u64) {
-        while self.gone.front().is_some_and(|(_, position)| *position <= consumed) {
+        while self.gone.len() > KEPT && self.gone.front().is_some_and(|(_, position)| *position <= consumed) {
             let Some((id, position)) = self.gone.pop_front() else { return };
             // It may have come back: a watch that is added again.
             if self.known.get(&id).is_some_and(|k| k.gone == Some(position)) {
@@ -162,10 +165,15 @@ mod tests {
         groups.insert(7, "/system.slice/a.service");
         groups.remove_behind(7, 100);
         assert!(groups.paths(|_| true).is_empty());
+        for id in 0..KEPT as u64 {
+            groups.insert(1000 + id, "/system.slice/b.service");
+            groups.remove_behind(1000 + id, 100);
+        }
         groups.forget(99);
         assert_eq!(groups.get(7).unwrap().unit, "a.service");
         groups.forget(100);
         assert!(groups.get(7).is_none());
+        assert_eq!(groups.get(1000).unwrap().unit, "b.service");
     }
 
     #[test]

@@ -28,10 +28,10 @@ const HIGH_WATER_PART: u32 = 8;
 const CONNECTS: u32 = 4096;
 
 /// Programs that belong to no probe: they follow control groups, and end the others.
-const ALWAYS_LOADED: [&str; 3] = ["group_made", "group_released", "finish_record"];
+const ALWAYS_LOADED: [&str; 3] = ["group_made", "group_removed", "finish_record"];
 /// Tracepoints of control groups, and the programs that are attached to them.
 const GROUP_TRACEPOINTS: [(&str, &str); 2] =
-    [("group_made", "cgroup_mkdir"), ("group_released", "cgroup_release")];
+    [("group_made", "cgroup_mkdir"), ("group_removed", "cgroup_rmdir")];
 
 /// 64-bit numbers that are counted of one target on one processor.
 const TARGET_WORDS: usize = size_of::<types::target_counters>() / size_of::<u64>();
@@ -359,7 +359,18 @@ impl Kernel {
 
     /// Ids of the groups that are entered now.
     pub fn group_ids(&self) -> Vec<u64> {
-        self.skel.maps.groups.keys().filter_map(|k| Some(u64::from_ne_bytes(k.try_into().ok()?))).collect()
+        ids(&self.skel.maps.groups)
+    }
+
+    /// Ids of the groups that are removed, and known for what ends after them.
+    pub fn removed_group_ids(&self) -> Vec<u64> {
+        ids(&self.skel.maps.removed_groups)
+    }
+
+    /// Forgets a group that is removed; one that is not there is fine.
+    pub fn forget_removed_group(&self, id: u64) -> Result<(), Error> {
+        absent_is_fine(self.skel.maps.removed_groups.delete(&id.to_ne_bytes()))
+            .trying(format_args!("cannot forget the removed control group {id}"))
     }
 
     /// Enters a name, or changes what it gets.
@@ -425,6 +436,11 @@ impl Kernel {
         }
         sums
     }
+}
+
+/// The keys of a map of groups.
+fn ids(map: &impl MapCore) -> Vec<u64> {
+    map.keys().filter_map(|key| Some(u64::from_ne_bytes(key.try_into().ok()?))).collect()
 }
 
 /// What there is to do once, and how many processors there may be.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::rc::Rc;
+use std::time::Instant;
 
 use crate::auditor::Auditor;
 use crate::confirm::{Confirmation, Taken, What};
@@ -203,6 +204,7 @@ impl Pump {
     /// Remembers what journald has taken of the items that are settled: all but the last if that was refused.
     fn remember(&mut self, settled: usize, sent: Sent) {
         let taken = settled - usize::from(matches!(sent, Sent::Refused(_)) && settled > 0);
+        let at = Instant::now();
         let mut notices = self.notices.drain(..settled.min(self.noticed));
         for item in &self.items[..taken] {
             let what = match notices.next() {
@@ -213,7 +215,7 @@ impl Pump {
                 None if item.is_message => What::Event(item.counter),
                 None => continue,
             };
-            self.confirmation.remember(Taken { number: item.seq, what });
+            self.confirmation.remember(Taken { number: item.seq, at, what });
         }
     }
 

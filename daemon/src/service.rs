@@ -489,9 +489,10 @@ impl Service {
                 let asked = self.memory.get(memory::SEQ);
                 let (sender, receiver) = mpsc::channel();
                 let wake = Arc::clone(&self.wake);
+                let count = self.pump.confirmation.count();
                 thread::spawn(move || {
                     // Nobody waits for it any more: the daemon ends.
-                    let _ = sender.send((asked, confirm::written()));
+                    let _ = sender.send((asked, confirm::written(count)));
                     let _ = wake.write(1);
                 });
                 turn.confirming = Some(receiver);

@@ -96,6 +96,24 @@ def test_a_flood_of_one_unit_costs_another_nothing(watched):
         assert told["made"] > 20
 
 
+def test_calls_for_which_there_is_no_room_are_recorded_without_result():
+    """The map of calls under way is full of those of a watched unit that block."""
+    unit, blocked, room = "test-state.service", 200, 64
+    since = cursor()
+    with settings(f"calls = {room}\n"), watching(unit, "open") as watch:
+        run("systemd-run", "--quiet", f"--unit={unit}", PROGRAMS / "blocker", "open", blocked, make_directory("state"))
+        wait_for(lambda: watch_properties(watch)["ResultsMissed"] >= blocked - room, "they are all in the call")
+        run("systemctl", "kill", "-s", "KILL", unit)
+        wait_for(lambda: show(unit, "ActiveState") in ("failed", "inactive"), "the end of the blocker")
+        flush()
+        values = watch_properties(watch)
+        found = records(unit, since=since, flushed=False)
+        assert values["Lost"] == 0
+        assert values["Seen"] == values["Recorded"] == len(found) >= blocked
+        assert values["ResultsMissed"] == len([r for r in found if r.result_missed])
+        check_sequence(since, 0)
+
+
 def test_a_stopped_journald_costs_nothing_that_the_ring_holds():
     """It takes no datagram any more; the daemon goes on answering, and sends what waits when it can."""
     unit, total = "test-waiting.service", 2000

@@ -273,3 +273,24 @@ def check_new_group(watch, unit, group, place):
     run("/bin/sh", "-ec", f"echo 0 >{HIERARCHY}{place}/cgroup.procs; exec {PROGRAMS}/flood 6 /etc/hostname")
     found = opened(records(unit, since=since), "/etc/hostname")
     assert [r.cgroup for r in found] == [place.encode()] * 6
+
+
+def test_groups_whose_memory_is_still_in_use_leave_nothing():
+    """The kernel keeps a group that is removed for as long as there are pages in the cache that it has read."""
+    unit, times = "test-memory.service", 50
+    directory = make_directory("memory")
+    with watching(unit, "open") as watch, standing(unit) as group:
+        place = f"/{group.relative_to(HIERARCHY)}"
+        (group / "own").mkdir()
+        (group / "own/cgroup.procs").write_text(show(unit, "MainPID"))
+        (group / "cgroup.subtree_control").write_text("+memory")
+        for n in range(times):
+            path = group / f"g{n}"
+            path.mkdir()
+            # The pages of the file are the group's.
+            run("/bin/sh", "-ec", f"echo 0 >{path}/cgroup.procs; exec head -c 100000 /dev/zero >{directory}/{n}")
+            path.rmdir()
+        wait_for(lambda: known_groups() == [place, f"{place}/own"], "the kernel side has let go of all groups")
+        wait_for(lambda: watch_properties(watch)["ControlGroups"] == [place, f"{place}/own"], "so has the daemon")
+        assert len(opened(records(unit), directory)) == 0
+        assert [r.cgroup for r in records(unit) if r.path == os.fsencode(directory / "0")] == [f"{place}/g0".encode()]
