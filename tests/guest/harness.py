@@ -167,13 +167,13 @@ def check_sequence(since, lost):
     assert sequence[-1] - sequence[0] + 1 == len(sequence) + lost
 
 
+def values(field, *matches):
+    """One field of all records, where there are too many to read whole, in the order of the journal."""
+    return output("journalctl", "-q", "-t", "traceleft", "-o", "cat", f"--output-fields={field}", *matches).splitlines()
+
+
 def count_records(unit, event):
-    """How many there are, where there are too many to read whole."""
-    text = output(
-        "journalctl", "-q", "-t", "traceleft", "-o", "cat", "--output-fields=TRACELEFT_SEQ",
-        f"TRACELEFT_UNIT={unit}", f"TRACELEFT_EVENT={event}",
-    )  # fmt: skip
-    return len(text.splitlines())
+    return len(values("TRACELEFT_SEQ", f"TRACELEFT_UNIT={unit}", f"TRACELEFT_EVENT={event}"))
 
 
 def messages(since=None):

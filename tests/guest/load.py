@@ -3,8 +3,8 @@
 import os
 
 from harness import (
-    PROGRAMS, SERVICE, add_watch, check_sequence, cursor, flush, make_directory, properties, read_account, records, remove_watch,
-    run, show, wait_for, watch_properties,
+    PROGRAMS, SERVICE, add_watch, cursor, flush, make_directory, properties, read_account, remove_watch, run, show, values,
+    wait_for, watch_properties,
 )  # fmt: skip
 
 UNITS = ("test-tick-a.service", "test-tick-b.service", "test-tick-c.service")
@@ -15,16 +15,21 @@ class Load:
 
     def __init__(self):
         self.since = cursor()
+        self.numbers = len(values("TRACELEFT_SEQ"))
         self.watches = {unit: add_watch(unit, "open", "exec") for unit in UNITS}
         self.before = properties()
-        self.directories = {unit: make_directory(unit) for unit in UNITS}
+        # Of its own, so that paths tell whose records they are: these units have been there before.
+        self.directories = {unit: make_directory(f"{unit}-{self.numbers}") for unit in UNITS}
         for unit, directory in self.directories.items():
-            account = directory.with_suffix(".account")
+            account = self.account(unit)
             account.unlink(missing_ok=True)
             run(
                 "systemd-run", "--quiet", f"--unit={unit}", f"--property=StandardOutput=file:{account}",
                 PROGRAMS / "ticker", directory, 5, 100,
             )  # fmt: skip
+
+    def account(self, unit):
+        return self.directories[unit].parent / f"{self.directories[unit].name}.account"
 
     def made(self, unit):
         return len(os.listdir(self.directories[unit]))
@@ -39,17 +44,17 @@ class Load:
         run("systemctl", "stop", *UNITS)
         flush()
         for unit, watch in self.watches.items():
-            (told,) = read_account(self.directories[unit].with_suffix(".account"))
-            found = [r for r in records(unit, since=self.since, flushed=False)]
-            opened = [r.path for r in found if r.event == b"open"]
-            expected = [os.fsencode(self.directories[unit] / str(n)) for n in range(told["made"])]
-            missing, extra = set(expected) - set(opened), set(opened) - set(expected)
-            assert (missing, extra) == (set(), set()), unit
+            (told,) = read_account(self.account(unit))
+            paths = values("TRACELEFT_PATH", f"TRACELEFT_UNIT={unit}", "TRACELEFT_EVENT=open")
+            opened = [path for path in paths if path.startswith(f"{self.directories[unit]}/")]
+            expected = [f"{self.directories[unit]}/{n}" for n in range(told["made"])]
+            assert sorted(set(expected) - set(opened)) == [], unit
             assert opened == expected, f"{unit}: not each once and in order"
-            assert [r.path for r in found if r.event == b"exec"] == [os.fsencode(PROGRAMS / "ticker")]
             n = told["made"]
             assert watch_properties(watch)["EventCounts"] == {"open": [n, n, 0, 0], "exec": [1, 1, 0, 0]}
-        check_sequence(self.since, lost)
+        numbers = [int(number) for number in values("TRACELEFT_SEQ")[self.numbers :]]
+        assert len(set(numbers)) == len(numbers)
+        assert max(numbers) - min(numbers) + 1 == len(numbers) + lost
         now = properties()
         assert now["Lost"] - self.before["Lost"] == lost
         assert now["Seen"] == now["Recorded"] + now["Lost"]

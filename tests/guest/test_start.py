@@ -8,7 +8,7 @@ from harness import (
 )  # fmt: skip
 
 # Of each kind; the plain unit has twice as many.
-STARTS = int(os.environ.get("TRACELEFT_STARTS", "100"))
+STARTS = int(os.environ.get("TRACELEFT_STARTS", "50"))
 AT_ONCE = 200
 ACCOUNT = SCRATCH / "starts.account"
 PROGRAM = f"{PROGRAMS}/flood 0 /"
