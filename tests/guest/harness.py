@@ -274,7 +274,8 @@ class BusError(Exception):
 
 def busctl(*words, user=None):
     # To take hundreds of probes away takes its time: the kernel waits at each.
-    command = ["busctl", "--system", "--json=short", "--timeout=180", *words]
+    # A unit may begin as an option does.
+    command = ["busctl", "--system", "--json=short", "--timeout=180", "--", *words]
     if user:
         command = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", *command]
     # busctl prints the text of an error, without its name.
