@@ -157,6 +157,34 @@ static __always_inline struct user_call user_call(struct task_struct *task)
 #define EVENT_BIT(kind) (1ULL << (kind))
 
 /*
+ * What is done to have records in the journal: what the daemon does with its files, sockets and maps, and journald
+ * with its own. Nothing else is ever left out, and so neither of them can run, fork or end unseen.
+ */
+#define OWN_WORK                                                                                           \
+	(EVENT_BIT(EVENT_OPEN) | EVENT_BIT(EVENT_CLOSE) | EVENT_BIT(EVENT_READ) | EVENT_BIT(EVENT_WRITE) | \
+	 EVENT_BIT(EVENT_MKDIR) | EVENT_BIT(EVENT_UNLINK) | EVENT_BIT(EVENT_RENAME) |                      \
+	 EVENT_BIT(EVENT_TRUNCATE) | EVENT_BIT(EVENT_CHMOD) | EVENT_BIT(EVENT_CHOWN) |                     \
+	 EVENT_BIT(EVENT_SETXATTR) | EVENT_BIT(EVENT_UNIX_CONNECT) | EVENT_BIT(EVENT_BPF))
+
+static __always_inline int is_own_work(void)
+{
+	__u64 thread = bpf_get_current_pid_tgid();
+
+	return thread == own_thread || thread == handling_thread;
+}
+
+/* A thread that ends, or runs another program, leaves its id to others. */
+static __always_inline void end_own_work(void)
+{
+	__u64 thread = bpf_get_current_pid_tgid();
+
+	if (thread == own_thread)
+		own_thread = 0;
+	if (thread == handling_thread)
+		handling_thread = 0;
+}
+
+/*
  * Which of these events are watched: the one look-up that decides for everybody else; what follows is paid by
  * the watched alone.
  */
@@ -165,7 +193,12 @@ static __always_inline __u64 watched_of(__u64 events, struct origin *origin)
 	__u64 cgroup_id = bpf_get_current_cgroup_id();
 	struct group *group = bpf_map_lookup_elem(&groups, &cgroup_id);
 
-	if (!group || !(group->events & events))
+	if (!group)
+		return 0;
+	events &= group->events;
+	if (events & OWN_WORK && is_own_work())
+		events &= ~OWN_WORK;
+	if (!events)
 		return 0;
 	origin->flags = 0;
 	if (events != EVENT_BIT(EVENT_EXEC) && set_up_of(bpf_get_current_task())) {
@@ -178,7 +211,7 @@ static __always_inline __u64 watched_of(__u64 events, struct origin *origin)
 	origin->target = group->target;
 	origin->share = group->share;
 	__builtin_memcpy(origin->invocation, group->invocation, INVOCATION_LENGTH);
-	return group->events & events;
+	return events;
 }
 
 static __always_inline int watched(enum event_kind kind, struct origin *origin)

@@ -180,6 +180,7 @@ static __always_inline int on_exec_success(void *ctx, struct linux_binprm *bprm)
 	struct exec_record *record;
 	struct assembly *a;
 
+	end_own_work();
 	if (!call)
 		return 0;
 	if (set_up) {

@@ -28,6 +28,7 @@ struct inode {
 	__u32 i_nlink;
 	struct super_block *i_sb;
 	unsigned long i_ino;
+	long long i_size;
 };
 
 struct dentry {
@@ -327,6 +328,15 @@ struct sock {
 
 struct sock___5_14 {
 	struct sock_cgroup_data___5_14 sk_cgrp_data;
+};
+
+struct sk_buff {
+	char cb[48];
+};
+
+/* What is in `cb` of a datagram between unix sockets. */
+struct unix_skb_parms {
+	struct pid *pid;
 };
 
 struct inet_sock {

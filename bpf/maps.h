@@ -82,6 +82,19 @@ __u64 reader_sleeps = 0;
  */
 __u64 group_news_lost = 0;
 
+/*
+ * Whose work is not recorded, see watched_of(): threads as bpf_get_current_pid_tgid() has them, 0 is none. First the
+ * daemon's event loop, set by the daemon while it waits for records, reads and sends them.
+ */
+__u64 own_thread = 0;
+
+/* journald's main thread, while it handles what the daemon has sent: see journald.h. */
+__u64 handling_thread = 0;
+
+/* The daemon's process, and that of the daemon before, of which something may still wait in journald's socket. */
+__u64 own_process = 0;
+__u64 former_process = 0;
+
 /* Keeps the record types in the object's BTF, from which the daemon's types are made. */
 struct record_types {
 	struct open_record open;

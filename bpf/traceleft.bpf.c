@@ -15,6 +15,7 @@
 #include "exec.h"
 #include "group.h"
 #include "io.h"
+#include "journald.h"
 #include "kernel_change.h"
 #include "mounts.h"
 #include "open.h"
@@ -95,7 +96,18 @@ int probe_kernfs_xattr(struct pt_regs *ctx)
 
 /* What systemd does before a unit's program runs; on_exec_check() and on_exec_success() are a part of it */
 PROBE(probe_task_made, on_task_made(PARM(1, struct task_struct *)))
-PROBE(probe_task_gone, on_task_gone())
+
+SEC("kprobe")
+int probe_task_gone(struct pt_regs *ctx)
+{
+	end_own_work();
+	return on_task_gone();
+}
+
+/* journald at our records */
+PROBE(probe_turn, on_turn())
+PROBE(probe_datagram, on_datagram(PARM(2, struct sock *), PARM(3, struct sk_buff *)))
+PROBE(probe_timer, on_timer())
 
 /* open */
 PROBE(probe_filp_open,

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "attributes.h"
+#include "journald.h"
 
 #define SYSCALL_FTRUNCATE 77
 #define SYSCALL_I386_TRUNCATE 92
@@ -75,6 +76,10 @@ static __always_inline int on_do_truncate(void *ctx, __u64 length, __u32 attribu
 		return 0;
 	if (attributes & ATTR_OPEN)
 		return on_truncating_open(ctx, file, length);
+	if (is_touch(file, length)) {
+		drop_call(bpf_get_current_task());
+		return 0;
+	}
 	return on_file_found(ctx, EVENT_TRUNCATE, BPF_CORE_READ(file, f_path.mnt),
 			     BPF_CORE_READ(file, f_path.dentry));
 }

@@ -16,7 +16,7 @@ use crate::names::SELF_TEST_UNIT;
 use crate::notice::{CallerDetails, Change, Notice};
 use crate::plan::{self, Set, Watch, Watches};
 use crate::policy::Policy;
-use crate::probes::{self, Probes};
+use crate::probes::{self, Probes, Wanted};
 use crate::skel::types;
 use crate::state::{self, State};
 use crate::unit_name::Target;
@@ -73,7 +73,7 @@ impl Auditor {
     /// Notes everything for the next daemon.
     fn commit(&self) -> Result<(), Refusal> {
         let mut descriptors: Vec<_> = self.kernel.descriptors().collect();
-        descriptors.extend(self.probes.descriptors(self.events()));
+        descriptors.extend(self.probes.descriptors(self.wanted()));
         let mut state = self.state.clone();
         let told = self.memory.get(memory::CHANGES_TOLD);
         state.changes.retain(|change| change.number > told);
@@ -85,6 +85,16 @@ impl Auditor {
     /// All events that are watched.
     fn events(&self) -> EventSet {
         self.state.watches.values().fold(EventSet::default(), |all, w| all.union(w.events))
+    }
+
+    /// What probes are needed for.
+    fn wanted(&self) -> Wanted {
+        Wanted { events: self.events(), journald: plan::covers_journald(&self.state.watches) }
+    }
+
+    /// What this kernel lacks to leave out what journald does with records, if nobody has been told.
+    pub fn untold_lack(&mut self) -> Option<String> {
+        self.probes.untold_lack()
     }
 
     /// Changes of the watches that no record has told of.
@@ -319,8 +329,8 @@ impl Auditor {
     /// before groups, so that no group can come in between. What the kernel side is to be is noted before, and again
     /// when it is: whatever the daemon is broken off in, the next one comes to the same.
     fn apply(&mut self) -> Result<(), Refusal> {
-        let events = self.events();
-        self.probes.want(&mut self.kernel, events).map_err(|e| Refusal::Kernel(e.to_string()))?;
+        let wanted = self.wanted();
+        self.probes.want(&mut self.kernel, wanted).map_err(|e| Refusal::Kernel(e.to_string()))?;
         let mut names = HashMap::new();
         let mut targets: Vec<TargetId> = Vec::new();
         for plan in plan::names(&self.state.watches) {
@@ -352,7 +362,7 @@ impl Auditor {
                 self.kernel.forget_removed_group(id).map_err(|e| kernel_refused(&e))?;
             }
         }
-        self.probes.remove_unneeded(events).map_err(|e| Refusal::Kernel(e.to_string()))?;
+        self.probes.remove_unneeded(wanted).map_err(|e| Refusal::Kernel(e.to_string()))?;
         for (_, group) in self.groups.iter() {
             let set = plan::covering(&self.state.watches, &group.path);
             let kernel = &self.kernel;

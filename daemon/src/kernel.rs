@@ -224,10 +224,14 @@ impl Kernel {
     ) -> Result<(Self, Rings), Error> {
         let bss = skel.maps.bss_data.take();
         let bss = bss.ok_or_else(|| mapping_failed(io::Error::other("no .bss")))?;
+        bss.own_thread = 0;
+        bss.former_process = bss.own_process;
+        bss.own_process = std::process::id().into();
         let rings = Rings {
             records: Ring::new(skel.maps.ring.as_fd(), settings.ring_size).map_err(mapping_failed)?,
             groups: Ring::new(skel.maps.group_ring.as_fd(), GROUP_RING_SIZE).map_err(mapping_failed)?,
             reader_sleeps: SharedNumber::new(&mut bss.reader_sleeps),
+            own_thread: SharedNumber::new(&mut bss.own_thread),
             group_news_lost: SharedNumber::new(&mut bss.group_news_lost),
             shares: SharedWords::writable(skel.maps.shares.as_fd(), SHARES * SHARE_WORDS)
                 .map_err(mapping_failed)?,
@@ -491,6 +495,8 @@ pub struct Rings {
     pub groups: Ring,
     /// 1 while the reader waits without a timer.
     pub reader_sleeps: SharedNumber,
+    /// The thread whose work with records is not recorded; 0: none.
+    pub own_thread: SharedNumber,
     /// How much news of control groups found no room.
     pub group_news_lost: SharedNumber,
     /// What units have of the ring of records.

@@ -27,6 +27,9 @@ pub struct Watch {
     pub resolution: Resolution,
 }
 
+/// journald's control group.
+const JOURNALD: &str = "/system.slice/systemd-journald.service";
+
 /// All watches, by number.
 pub type Watches = BTreeMap<WatchId, Watch>;
 
@@ -54,6 +57,11 @@ pub fn covering(watches: &Watches, control_group: &str) -> Set {
     let slices: Vec<_> = slice_ancestors(place.slice).collect();
     let covers = |w: &Watch| w.matches(place.unit) || (w.is_slice() && slices.iter().any(|s| w.matches(s)));
     watches.iter().filter(|(_, w)| covers(w)).map(|(id, _)| *id).collect()
+}
+
+/// True if a watch covers journald itself.
+pub fn covers_journald(watches: &Watches) -> bool {
+    !covering(watches, JOURNALD).is_empty()
 }
 
 /// What a new group of a unit gets.
@@ -138,6 +146,19 @@ mod tests {
             ("/", vec![]),
         ] {
             assert_eq!(covering(&watches, group), expected, "{group}");
+        }
+    }
+
+    #[test]
+    fn journald_is_covered_by_itself_and_by_the_slices_above() {
+        for (target, covered) in [
+            ("systemd-journald.service", true),
+            ("system.slice", true),
+            ("-.slice", true),
+            ("user.slice", false),
+            ("traceleftd.service", false),
+        ] {
+            assert_eq!(covers_journald(&watches(&[(target, target)])), covered, "{target}");
         }
     }
 

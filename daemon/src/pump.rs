@@ -6,6 +6,8 @@ use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::time::Instant;
 
+use nix::unistd::gettid;
+
 use crate::auditor::Auditor;
 use crate::confirm::{Confirmation, Taken, What};
 use crate::control::{Origin, Refusal};
@@ -108,6 +110,15 @@ impl Pump {
     /// True if nothing has come since the flag was set.
     pub fn is_sleeping(&self) -> bool {
         self.rings.reader_sleeps.get() != 0
+    }
+
+    /// Says whether the calling thread is at work with records. What it does then is no event: that would be a record
+    /// to work with, without end.
+    pub fn set_at_work(&self, at_work: bool) {
+        // As bpf_get_current_pid_tgid() has it.
+        let process = u64::from(std::process::id());
+        let thread = u64::try_from(gettid().as_raw()).unwrap_or_default();
+        self.rings.own_thread.set(if at_work { process << 32 | thread } else { 0 });
     }
 
     /// Puts a record of the daemon's own before the events that are still in the ring.

@@ -157,6 +157,7 @@ impl Service {
             self.pump.tell(Notice::Watch(change, Numbers::default()));
         }
         let end = self.turns(&mut turn);
+        self.pump.set_at_work(false);
         match &end {
             // systemd starts no other: what it would find must not stay.
             End::Stopped | End::Lacking(_) => self.finish(&mut turn),
@@ -175,6 +176,8 @@ impl Service {
         let mut fed = Instant::now();
         self.resolve();
         loop {
+            // But for what it is asked to do, the loop does nothing but have records in the journal.
+            self.pump.set_at_work(true);
             if watchdog.is_some_and(|w| fed.elapsed() >= w / 2) {
                 notify(&[NotifyState::Watchdog]);
                 fed = Instant::now();
@@ -197,6 +200,7 @@ impl Service {
             }
             self.handle_signals(turn);
             self.handle_requests(turn);
+            self.pump.set_at_work(true);
             self.send_records(turn, &epoll);
             self.confirm(turn);
             self.answer_flushes(turn, &epoll);
@@ -236,6 +240,7 @@ impl Service {
         use std::io::Read;
         let mut numbers = [0; 16];
         while let Ok(n @ 1..) = self.signals.read(&mut numbers) {
+            self.pump.set_at_work(false);
             for number in &numbers[..n] {
                 match i32::from(*number) {
                     SIGHUP => {
@@ -274,7 +279,10 @@ impl Service {
         format!("{watches}, {}", count(self.auditor.probe_count(), "probe", "probes"))
     }
 
-    fn tell_status(&self) {
+    fn tell_status(&mut self) {
+        if let Some(lack) = self.auditor.untold_lack() {
+            log::warn!("{lack}");
+        }
         notify(&[NotifyState::Status(&format!("Auditing: {}", self.summary()))]);
     }
 
@@ -294,6 +302,7 @@ impl Service {
 
     // An answer that nobody waits for any more is no error: the caller has gone.
     fn handle_request(&mut self, request: Request, turn: &mut Turn) {
+        self.pump.set_at_work(false);
         match request {
             Request::AddWatch { target, events, resolution, caller, reply } => {
                 let caller = CallerDetails::of(&self.root, caller);
@@ -389,6 +398,7 @@ impl Service {
             }
         };
         turn.self_test = None;
+        self.pump.set_at_work(false);
         if let Err(refusal) = self.auditor.end_self_test(self.pump.tested(), &result) {
             log::error!("The self-test's watch could not be removed: {refusal}");
         }

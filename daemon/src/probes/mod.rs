@@ -3,6 +3,7 @@
 mod attributes;
 mod entries;
 mod io;
+mod journald;
 mod mounts;
 mod network;
 mod open;
@@ -44,6 +45,8 @@ struct Probe {
     /// Events that need it; none: all of them.
     events: &'static [Event],
     need: Need,
+    /// Only where journald is watched.
+    of_journald: bool,
 }
 
 /// What it means that a kernel has none of a probe's functions.
@@ -58,11 +61,11 @@ enum Need {
 }
 
 const fn entry(program: &'static str, functions: &'static [&'static str], events: &'static [Event]) -> Probe {
-    Probe { program, kind: Kind::Kprobe, functions, events, need: Need::Required }
+    Probe { program, kind: Kind::Kprobe, functions, events, need: Need::Required, of_journald: false }
 }
 
 const fn exit(program: &'static str, functions: &'static [&'static str], events: &'static [Event]) -> Probe {
-    Probe { program, kind: Kind::Kretprobe, functions, events, need: Need::Required }
+    Probe { program, kind: Kind::Kretprobe, functions, events, need: Need::Required, of_journald: false }
 }
 
 const fn tracepoint(
@@ -70,7 +73,8 @@ const fn tracepoint(
     names: &'static [&'static str],
     events: &'static [Event],
 ) -> Probe {
-    Probe { program, kind: Kind::Tracepoint, functions: names, events, need: Need::Required }
+    let kind = Kind::Tracepoint;
+    Probe { program, kind, functions: names, events, need: Need::Required, of_journald: false }
 }
 
 const fn optional(probe: Probe) -> Probe {
@@ -86,8 +90,20 @@ const fn with(function: &'static str, probe: Probe) -> Probe {
     Probe { need: Need::With(function), ..probe }
 }
 
+/// What is watched, as far as it decides which probes are needed.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Of any unit.
+    pub events: EventSet,
+    /// A unit is journald.
+    pub journald: bool,
+}
+
 impl Probe {
-    fn needed(&self, events: EventSet) -> bool {
+    fn needed(&self, Wanted { events, journald }: Wanted) -> bool {
+        if self.of_journald && !journald {
+            return false;
+        }
         !events.is_empty() && (self.events.is_empty() || self.events.iter().any(|e| events.contains(*e)))
     }
 }
@@ -106,8 +122,9 @@ const COMMON: &[Probe] = &[
 
 /// All, by what they belong to. In each table ends of a call come before its beginning, so that no call is begun
 /// whose end is not seen.
-const TABLES: [&[Probe]; 10] = [
+const TABLES: [&[Probe]; 11] = [
     COMMON,
+    journald::PROBES,
     process::PROBES,
     open::PROBES,
     io::PROBES,
@@ -219,6 +236,8 @@ pub struct Probes {
     lacking: HashMap<Event, String>,
     /// Optional probes that this kernel has no function for.
     absent: HashSet<Key>,
+    /// See [`untold_lack`](Self::untold_lack).
+    told_lack: bool,
 }
 
 impl Probes {
@@ -244,12 +263,13 @@ impl Probes {
             before: HashMap::new(),
             lacking: HashMap::new(),
             absent: HashSet::new(),
+            told_lack: false,
         })
     }
 
-    /// Names under which the service manager keeps the probes that these events need.
-    pub fn descriptors(&self, events: EventSet) -> Vec<String> {
-        let needed = table().filter(|p| p.needed(events));
+    /// Names under which the service manager keeps the probes that are needed.
+    pub fn descriptors(&self, wanted: Wanted) -> Vec<String> {
+        let needed = table().filter(|p| p.needed(wanted));
         needed.filter_map(|p| Some(self.attached.get(&Key::of(p))?.name.clone())).collect()
     }
 
@@ -277,11 +297,32 @@ impl Probes {
         parts
     }
 
-    /// Attaches what these events need. Events that the kernel has no function for are left out, see
+    /// Functions without which what journald does with records cannot be told from what else it does.
+    fn lacking_of_journald(&self) -> Vec<String> {
+        let lacking = |p: &&Probe| p.need == Need::Optional && self.absent.contains(&Key::of(p));
+        journald::PROBES.iter().filter(lacking).map(|p| p.functions.join(" or ")).collect()
+    }
+
+    /// Says once that, if it is so.
+    pub fn untold_lack(&mut self) -> Option<String> {
+        let names = self.lacking_of_journald();
+        if self.told_lack || names.is_empty() {
+            return None;
+        }
+        self.told_lack = true;
+        Some(format!(
+            "journald is watched, and this kernel has no function {}: what journald does with records makes records. \
+             Watch fewer events of it, or other units.",
+            names.join(", ")
+        ))
+    }
+
+    /// Attaches what is needed. Events that the kernel has no function for are left out, see
     /// [`lacking`](Self::lacking). On an error what was attached before still is, and nothing else.
-    pub fn want(&mut self, kernel: &mut Kernel, events: EventSet) -> Result<(), Error> {
-        let able = |lacking: &HashMap<Event, String>| {
-            events.iter().filter(|e| !lacking.contains_key(e)).collect::<EventSet>()
+    pub fn want(&mut self, kernel: &mut Kernel, wanted: Wanted) -> Result<(), Error> {
+        let able = |lacking: &HashMap<Event, String>| Wanted {
+            events: wanted.events.iter().filter(|e| !lacking.contains_key(e)).collect(),
+            ..wanted
         };
         let needed = able(&self.lacking);
         let programs =
@@ -293,6 +334,10 @@ impl Probes {
             let program = probe.program;
             let settled = self.attached.contains_key(&key) || self.absent.contains(&key);
             if settled || !probe.needed(able(&self.lacking)) {
+                continue;
+            }
+            // Of these the first see the end of what the others begin.
+            if probe.of_journald && !self.lacking_of_journald().is_empty() {
                 continue;
             }
             service::at_work();
@@ -321,15 +366,16 @@ impl Probes {
         Ok(())
     }
 
-    /// Removes what these events do not need.
-    pub fn remove_unneeded(&mut self, events: EventSet) -> Result<(), Error> {
-        let able: EventSet = events.iter().filter(|e| !self.lacking.contains_key(e)).collect();
+    /// Removes what is not needed.
+    pub fn remove_unneeded(&mut self, wanted: Wanted) -> Result<(), Error> {
+        let events = wanted.events.iter().filter(|e| !self.lacking.contains_key(e)).collect();
+        let able = Wanted { events, ..wanted };
         let unneeded: Vec<_> = table().filter(|p| !p.needed(able)).map(Key::of).rev().collect();
         self.remove(&unneeded)
     }
 
     fn attach(&mut self, kernel: &Kernel, probe: &Probe) -> Result<(), Error> {
-        let Probe { program, kind, functions, events: _, need: _ } = *probe;
+        let Probe { program, kind, functions, events: _, need: _, of_journald: _ } = *probe;
         let mut refused = None;
         for &function in functions {
             let name = event_name(kind, function, program);
