@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import list_files
 from harness import (
-    MANAGER, SERVICE, SETTINGS, call, definitions, output, policy, properties, run, show, wait_for,
+    SERVICE, SETTINGS, call, definitions, output, policy, properties, run, show, wait_for, watches,
 )  # fmt: skip
 
 MANUALS = ["traceleftd.8", "traceleftd.toml.5", "traceleft.policy.5", "traceleft.events.7", "traceleft.fields.7", "org.traceleft1.5"]
@@ -79,7 +79,7 @@ def test_an_upgrade_keeps_edits_and_goes_on(package):
             assert SETTINGS.read_text() == text + "# an edit\n"
             assert show(SERVICE, "ActiveState") == "active"
             assert show(SERVICE, "MainPID") != before
-            assert properties(f"{MANAGER}/watch/1", "Watch")["Policy"] == "upgrade"
+            assert watches() == {("some.service", "upgrade"): ["exec"]}
             assert definitions()
     finally:
         SETTINGS.write_text(text)

@@ -82,7 +82,7 @@ def test_everything_adds_up(load):
         assert values["Seen"] == values["Recorded"] + values["Lost"], what
         assert count_records(LOUD, "open") == values["Recorded"], what
         lost = values["Lost"]
-        told = sum(r.number("TRACELEFT_COUNT") for r in records(None, "lost", since=load.since, flushed=False))
+        told = sum(r.number("TRACELEFT_COUNT") for r in records(LOUD, "lost", since=load.since, flushed=False))
         assert told == lost, what
     load.check(lost=lost)
     verified = run("traceleftd", "--verify", f"--after-cursor={load.since}", check=False)
