@@ -170,7 +170,10 @@ static __always_inline int is_own_work(void)
 {
 	__u64 thread = bpf_get_current_pid_tgid();
 
-	return thread == own_thread || thread == handling_thread;
+	if (thread == own_thread || thread == handling_thread)
+		return 1;
+	/* journald's other threads close the files that are full. */
+	return thread >> 32 == handling_process && (__u32)thread != handling_process;
 }
 
 /* A thread that ends, or runs another program, leaves its id to others. */
@@ -182,6 +185,8 @@ static __always_inline void end_own_work(void)
 		own_thread = 0;
 	if (thread == handling_thread)
 		handling_thread = 0;
+	if (thread == (handling_process << 32 | handling_process))
+		handling_process = 0;
 }
 
 /*

@@ -5,6 +5,9 @@
  * journald has one thread that waits for something to do (epoll_wait), does one thing, and waits again: a turn. A turn
  * in which it takes a datagram of the daemon is not recorded from there on.
  *
+ * When a file of the journal is full, another thread of it reads and closes that: it has no other work, and is left out
+ * once journald has taken a datagram of the daemon.
+ *
  * Some time after an entry it tells readers of all that have come since, by truncating the file to the length that it
  * has. It does so when a timer expires, of which it reads; or when it is up anyway, so that nothing says in what turn.
  * So these reads, and what truncates nothing, are left out whoever's the entries were.
@@ -44,6 +47,12 @@ static __always_inline __u64 sender_of(struct sk_buff *skb)
 	return BPF_CORE_READ(parms, pid, numbers[0].nr);
 }
 
+static __always_inline void begin_handling(void)
+{
+	handling_thread = bpf_get_current_pid_tgid();
+	handling_process = handling_thread >> 32;
+}
+
 /* __sock_recv_timestamp(): a datagram is taken from a socket that asks when it was sent, as journald's do. */
 static __always_inline int on_datagram(struct sock *sk, struct sk_buff *skb)
 {
@@ -53,7 +62,7 @@ static __always_inline int on_datagram(struct sock *sk, struct sk_buff *skb)
 		return 0;
 	sender = sender_of(skb);
 	if (sender && (sender == own_process || sender == former_process) && is_journald())
-		handling_thread = bpf_get_current_pid_tgid();
+		begin_handling();
 	return 0;
 }
 

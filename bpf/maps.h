@@ -88,8 +88,9 @@ __u64 group_news_lost = 0;
  */
 __u64 own_thread = 0;
 
-/* journald's main thread, while it handles what the daemon has sent: see journald.h. */
+/* journald's main thread, while it handles what the daemon has sent, and its process: see journald.h. */
 __u64 handling_thread = 0;
+__u64 handling_process = 0;
 
 /* The daemon's process, and that of the daemon before, of which something may still wait in journald's socket. */
 __u64 own_process = 0;

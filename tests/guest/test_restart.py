@@ -40,6 +40,7 @@ def test_systemd_executes_itself_anew(load):
     load.check()
 
 
+@pytest.mark.daemon
 def test_policies_change(load):
     """Watches of policies come and go for the same units, so that these get other targets; the others stay."""
     for n in range(5):
@@ -51,6 +52,7 @@ def test_policies_change(load):
     load.check()
 
 
+@pytest.mark.daemon
 def test_the_package_is_upgraded(load, package):
     """To a version that differs in nothing but its number."""
     directory = make_directory("upgrade")
@@ -72,6 +74,7 @@ def test_the_package_is_upgraded(load, package):
     load.check()
 
 
+@pytest.mark.daemon
 def test_watches_and_what_was_told_of_them_survive():
     since = cursor()
     with policy("50-survive", ["test-policy.service"], ["open"]):
@@ -122,6 +125,7 @@ def test_an_incomplete_store_is_dropped():
     assert definitions() == []
 
 
+@pytest.mark.daemon
 def test_a_store_of_another_layout_is_dropped():
     since, of_before = cursor(), len(values("TRACELEFT_SEQ"))
     with watching("test-dropped.service", "exec"):
