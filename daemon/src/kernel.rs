@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, offset_of};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
 use libbpf_rs::{Iter, MapCore, MapFlags, OpenObject, PrintLevel};
@@ -216,23 +217,26 @@ impl Kernel {
     }
 
     fn assemble(
-        mut skel: TraceleftSkel<'static>,
+        skel: TraceleftSkel<'static>,
         settings: &Settings,
         processors: u32,
         loaded: HashMap<String, OwnedFd>,
         group_links: Vec<OwnedFd>,
     ) -> Result<(Self, Rings), Error> {
-        let bss = skel.maps.bss_data.take();
-        let bss = bss.ok_or_else(|| mapping_failed(io::Error::other("no .bss")))?;
-        bss.own_thread = 0;
-        bss.former_process = bss.own_process;
-        bss.own_process = std::process::id().into();
+        // Not by libbpf's own view of it: of a map that is taken over that is a copy.
+        let bss = SharedWords::writable(skel.maps.bss.as_fd(), size_of::<types::bss>() / size_of::<u64>());
+        let bss = Rc::new(bss.map_err(mapping_failed)?);
+        let number = |offset| SharedNumber::new(&bss, offset);
+        let own_process = number(offset_of!(types::bss, own_process));
+        number(offset_of!(types::bss, own_thread)).set(0);
+        number(offset_of!(types::bss, former_process)).set(own_process.get());
+        own_process.set(std::process::id().into());
         let rings = Rings {
             records: Ring::new(skel.maps.ring.as_fd(), settings.ring_size).map_err(mapping_failed)?,
             groups: Ring::new(skel.maps.group_ring.as_fd(), GROUP_RING_SIZE).map_err(mapping_failed)?,
-            reader_sleeps: SharedNumber::new(&mut bss.reader_sleeps),
-            own_thread: SharedNumber::new(&mut bss.own_thread),
-            group_news_lost: SharedNumber::new(&mut bss.group_news_lost),
+            reader_sleeps: number(offset_of!(types::bss, reader_sleeps)),
+            own_thread: number(offset_of!(types::bss, own_thread)),
+            group_news_lost: number(offset_of!(types::bss, group_news_lost)),
             shares: SharedWords::writable(skel.maps.shares.as_fd(), SHARES * SHARE_WORDS)
                 .map_err(mapping_failed)?,
         };
@@ -482,7 +486,7 @@ const SHARE_WORDS: usize = size_of::<types::share>() / size_of::<u64>();
 
 /// Where it is noted how much of the records of a share has been released.
 pub fn released_word(share: u16) -> usize {
-    const RELEASED: usize = std::mem::offset_of!(types::share, released) / size_of::<u64>();
+    const RELEASED: usize = offset_of!(types::share, released) / size_of::<u64>();
     usize::from(share) % SHARES * SHARE_WORDS + RELEASED
 }
 

@@ -14,6 +14,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
@@ -202,26 +203,24 @@ impl<'a> Iterator for Records<'a> {
 
 /// A number in the object's memory that both sides may write.
 #[derive(Debug)]
-pub struct SharedNumber(NonNull<AtomicU64>);
+pub struct SharedNumber {
+    words: Rc<SharedWords>,
+    index: usize,
+}
 
 impl SharedNumber {
-    /// Takes over a member of the object's `.bss`, which is mapped for as long as the process lives.
-    pub fn new(member: &'static mut u64) -> Self {
-        Self(NonNull::from(member).cast())
-    }
-
-    fn atomic(&self) -> &AtomicU64 {
-        // SAFETY: from a static borrow that was given up; an AtomicU64 has the layout of a u64.
-        unsafe { self.0.as_ref() }
+    /// The number that lies so many bytes behind the beginning.
+    pub fn new(words: &Rc<SharedWords>, offset: usize) -> Self {
+        Self { words: Rc::clone(words), index: offset / size_of::<u64>() }
     }
 
     /// The number.
     pub fn get(&self) -> u64 {
-        self.atomic().load(Ordering::SeqCst)
+        self.words.word(self.index).load(Ordering::SeqCst)
     }
 
     /// Changes it.
     pub fn set(&self, value: u64) {
-        self.atomic().store(value, Ordering::SeqCst);
+        self.words.word(self.index).store(value, Ordering::SeqCst);
     }
 }

@@ -1,9 +1,11 @@
 """Units that work steadily, and what happens to the daemon meanwhile."""
 
 import os
+from contextlib import contextmanager
+from pathlib import Path
 
 from harness import (
-    PROGRAMS, SERVICE, add_watch, cursor, flush, make_directory, properties, read_account, remove_watch, run, show, values,
+    PROGRAMS, SERVICE, add_watch, cursor, daemon_reload, flush, make_directory, properties, read_account, remove_watch, run, show, values,
     wait_for, watch_properties,
 )  # fmt: skip
 
@@ -85,3 +87,19 @@ def kill():
 
 def restart():
     run("systemctl", "restart", SERVICE)
+
+
+@contextmanager
+def drop_in(text):
+    """Runs the daemon with other settings of its unit."""
+    path = Path(f"/run/systemd/system/{SERVICE}.d/test.conf")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"[Service]\n{text}")
+    daemon_reload()
+    run("systemctl", "restart", SERVICE)
+    try:
+        yield
+    finally:
+        path.unlink()
+        daemon_reload()
+        run("systemctl", "restart", SERVICE)

@@ -2,36 +2,19 @@
 
 import os
 import signal
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from harness import (
-    PROGRAMS, SCRATCH, SERVICE, call, daemon_reload, read_account, records, run, run_service, show, wait_for, watch_properties,
+    PROGRAMS, SCRATCH, SERVICE, call, read_account, records, run, run_service, show, wait_for, watch_properties,
     watching,
 )  # fmt: skip
-from load import UNITS, main_pid, wait_for_another
+from load import UNITS, drop_in, main_pid, wait_for_another
 
 pytestmark = pytest.mark.daemon
 
 JOURNALD = "systemd-journald.service"
 GROUPS = Path("/sys/fs/cgroup/system.slice")
-
-
-@contextmanager
-def drop_in(text):
-    """Runs the daemon with other settings of its unit."""
-    path = Path(f"/run/systemd/system/{SERVICE}.d/test.conf")
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f"[Service]\n{text}")
-    daemon_reload()
-    run("systemctl", "restart", SERVICE)
-    try:
-        yield
-    finally:
-        path.unlink()
-        daemon_reload()
-        run("systemctl", "restart", SERVICE)
 
 
 def test_a_loop_that_is_stuck_is_ended_by_the_watchdog(load):

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from harness import (
-    POLICIES, PROGRAMS, SERVICE, add_watch, cursor, definitions, make_directory, messages, policy, properties, records, run,
+    POLICIES, PROGRAMS, SERVICE, add_watch, cursor, definitions, flush, make_directory, messages, policy, properties, records, run,
     settings, show, values, wait_for, watch_properties, watches, watching, write_policy,
 )  # fmt: skip
-from load import UNITS, kill, main_pid, restart
+from load import UNITS, drop_in, kill, main_pid, restart
 
 # How often the daemon is killed, and restarted.
 TIMES = int(os.environ.get("TRACELEFT_RESTARTS", "5"))
@@ -27,6 +27,20 @@ def test_the_daemon_is_killed_or_restarted(load, action):
     assert said.count("Going on from where the daemon before left off.") == TIMES
     assert "cannot be taken over" not in said
     load.check()
+
+
+@pytest.mark.parametrize("action", [kill, restart])
+def test_the_next_daemon_is_woken(action):
+    """By what happens after it had nothing to do: nobody asks for it, and it has no watchdog to feed."""
+    unit = f"test-woken-{action.__name__}.service"
+    with drop_in("WatchdogSec=0\n"), watching(unit, "exec"):
+        action()
+        seen = lambda: values("TRACELEFT_SEQ", f"TRACELEFT_UNIT={unit}", "TRACELEFT_EVENT=exec")  # noqa: E731
+        for n in range(1, 4):
+            # Flush is answered, and then there is nothing to do.
+            flush()
+            run("systemd-run", "--quiet", "--wait", "--collect", f"--unit={unit}", PROGRAMS / "nop")
+            wait_for(lambda: len(seen()) == n, "the record comes by itself")  # noqa: B023
 
 
 def test_systemd_executes_itself_anew(load):
