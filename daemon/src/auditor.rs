@@ -119,11 +119,6 @@ impl Auditor {
         });
     }
 
-    /// True if the self-test has shown of all that is attached now whether it comes.
-    pub fn is_tested(&self) -> bool {
-        self.testable().iter().all(|e| self.state.tested.contains_key(&e))
-    }
-
     /// What is watched and has probes.
     fn testable(&self) -> EventSet {
         self.events().iter().filter(|e| self.probes.lacking(*e).is_none()).collect()

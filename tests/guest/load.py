@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from harness import (
-    PROGRAMS, SERVICE, add_watch, cursor, daemon_reload, flush, make_directory, properties, read_account, remove_watch, run, show, values,
-    wait_for, watch_properties,
+    PROGRAMS, SERVICE, add_watch, cursor, daemon_reload, flush, make_directory, properties, read_account, remove_watch, run, show,
+    values, wait_for, watch_properties,
 )  # fmt: skip
 
 UNITS = ("test-tick-a.service", "test-tick-b.service", "test-tick-c.service")
