@@ -9,6 +9,9 @@ from harness import (
     wait_for, watch_properties, watching,
 )  # fmt: skip
 
+# It passes on all kernels; on one it takes minutes already.
+pytestmark = pytest.mark.daemon
+
 BLOCKER = "test-blocker.service"
 BLOCKED = 64
 CALLS = 100
