@@ -108,6 +108,8 @@ pub struct Confirmation {
     /// There was little room on the disk.
     scarce: bool,
     suspicious: bool,
+    /// The journal is being asked.
+    asking: bool,
 }
 
 impl Confirmation {
@@ -119,6 +121,7 @@ impl Confirmation {
             invocation: None,
             scarce: false,
             suspicious: false,
+            asking: false,
         };
         new.invocation = new.present_invocation();
         new
@@ -131,7 +134,8 @@ impl Confirmation {
     /// Remembers what journald took, in the order of the numbers.
     pub fn remember(&mut self, taken: Taken) {
         let too_old = |t: &Taken| taken.at.duration_since(t.at) > AGE;
-        while self.taken.len() >= REMEMBERED || !self.suspicious && self.taken.front().is_some_and(too_old) {
+        let needed = self.suspicious || self.asking;
+        while self.taken.len() >= REMEMBERED || !needed && self.taken.front().is_some_and(too_old) {
             self.taken.pop_front();
         }
         self.taken.push_back(taken);
@@ -179,13 +183,22 @@ impl Confirmation {
                 What::Notice(notice, first) => missing.notices.push((notice, first, number)),
             }
         }
-        self.suspicious = false;
+        self.asking = false;
         missing
     }
 
-    /// How many numbers are to be read from the journal to know of all that is remembered.
-    pub fn count(&self) -> usize {
+    /// Begins to ask the journal. What is suspicious from now on is to be asked about again. Returns how many numbers
+    /// are to be read to know of all that is remembered.
+    pub fn ask(&mut self) -> usize {
+        self.suspicious = false;
+        self.asking = true;
         self.taken.len() + MORE
+    }
+
+    /// The journal gave no answer.
+    pub fn ask_again(&mut self) {
+        self.asking = false;
+        self.suspect();
     }
 }
 
@@ -224,11 +237,16 @@ mod tests {
             confirmation([(1, 7), (2, 7), (3, 7), (4, 8), (5, 7), (6, 8), (9, 7), (10, 7)]);
         confirmation.suspect();
         assert!(confirmation.is_suspicious());
+        assert_eq!(confirmation.ask(), 8 + MORE);
+        assert!(!confirmation.is_suspicious());
+        // Something else happens meanwhile.
+        confirmation.suspect();
         // 1 is older than what was asked for; 10 was sent after that.
         let missing = confirmation.confirm(9, &HashSet::from([2, 5]));
         let texts: Vec<_> = missing.events.iter().map(|(row, n)| (*row, n.to_string(), n.count())).collect();
         assert_eq!(texts, [(7, "3 9".to_owned(), 2), (8, "4 6".to_owned(), 2)]);
-        assert!(!confirmation.is_suspicious());
+        assert!(confirmation.is_suspicious());
+        confirmation.ask();
         assert!(confirmation.confirm(10, &HashSet::from([10])).events.is_empty());
     }
 

@@ -495,7 +495,7 @@ impl Service {
                 let asked = self.memory.get(memory::SEQ);
                 let (sender, receiver) = mpsc::channel();
                 let wake = Arc::clone(&self.wake);
-                let count = self.pump.confirmation.count();
+                let count = self.pump.confirmation.ask();
                 thread::spawn(move || {
                     // Nobody waits for it any more: the daemon ends.
                     let _ = sender.send((asked, confirm::written(count)));
@@ -520,6 +520,7 @@ impl Service {
                 self.take_confirmation(asked, &found);
             }
             (_, Err(error)) => {
+                self.pump.confirmation.ask_again();
                 let why = error.to_string();
                 if why != turn.unconfirmed {
                     log::warn!(
