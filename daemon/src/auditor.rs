@@ -74,9 +74,7 @@ impl Auditor {
     fn commit(&self) -> Result<(), Refusal> {
         let mut descriptors: Vec<_> = self.kernel.descriptors().collect();
         descriptors.extend(self.probes.descriptors(self.wanted()));
-        let mut state = self.state.clone();
-        let told = self.memory.get(memory::CHANGES_TOLD);
-        state.changes.retain(|change| change.number > told);
+        let state = State { changes: self.untold_changes(), ..self.state.clone() };
         let document = state::to_document(&self.layout, descriptors, self.ledger.targets(), &state);
         let saved = document.map_err(io::Error::from).and_then(|d| self.memory.save_document(&d));
         saved.map_err(|e| Refusal::Kernel(format!("cannot note what is watched for the next daemon: {e}")))
@@ -105,8 +103,7 @@ impl Auditor {
 
     /// Notes a change of the watches, which is to be told of.
     fn note_change(&mut self, added: bool, id: WatchId, watch: &Watch, caller: CallerDetails) {
-        let told = self.memory.get(memory::CHANGES_TOLD);
-        self.state.changes.retain(|change| change.number > told);
+        self.state.changes = self.untold_changes();
         self.state.last_change += 1;
         let events: Vec<_> = watch.events.iter().map(Event::name).collect();
         self.state.changes.push(Change {
@@ -519,11 +516,11 @@ impl Auditor {
             numbers.extend(before);
             numbers.add(*first, *last);
         }
-        let untold = self.untold().into_iter();
-        untold
-            .map(|u| (numbers.remove(&(u.target, u.event, u.cause)).unwrap_or_default(), u))
-            .map(|(n, u)| (u, n))
-            .collect()
+        let with_numbers = |untold: Untold| {
+            let key = (untold.target, untold.event, untold.cause);
+            (untold, numbers.remove(&key).unwrap_or_default())
+        };
+        self.untold().into_iter().map(with_numbers).collect()
     }
 
     /// A watch as the bus shows it.

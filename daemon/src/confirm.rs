@@ -202,8 +202,8 @@ impl Confirmation {
     }
 }
 
-/// Numbers of so many of the last records that the journal has, when journald has written all that it took before. May wait for
-/// journald.
+/// Numbers of so many of the last records that the journal has, when journald has written all that it took before.
+/// May wait for journald.
 pub fn written(count: usize) -> io::Result<HashSet<u64>> {
     journal::synchronize()?;
     let output = Command::new("journalctl")

@@ -4,23 +4,14 @@
  */
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "account.h"
-
-static volatile sig_atomic_t ended;
-
-static void end(int signal)
-{
-	(void)signal;
-	ended = 1;
-}
+#include "ended.h"
 
 int main(int argc, char **argv)
 {
-	struct sigaction action = { .sa_handler = end };
 	char name[PATH_MAX];
 	long made = 0, count;
 
@@ -29,7 +20,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	count = atol(argv[2]);
-	sigaction(SIGTERM, &action, NULL);
+	end_at_sigterm();
 	for (; made < count && !ended; made++) {
 		snprintf(name, sizeof(name), "%s/%ld", argv[1], made);
 		if (mkdir(name, 0755))
@@ -43,8 +34,7 @@ int main(int argc, char **argv)
 		switch (fork()) {
 		case 0:
 			/* Each is a child that forks itself. */
-			if (fork() == 0)
-				_exit(0);
+			fork();
 			_exit(0);
 		case -1:
 			while (wait(NULL) > 0)

@@ -4,22 +4,13 @@
  */
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <time.h>
 
 #include "account.h"
-
-static volatile sig_atomic_t ended;
-
-static void end(int signal)
-{
-	(void)signal;
-	ended = 1;
-}
+#include "ended.h"
 
 int main(int argc, char **argv)
 {
-	struct sigaction action = { .sa_handler = end };
 	struct timespec pause;
 	long count, made = 0;
 
@@ -29,7 +20,7 @@ int main(int argc, char **argv)
 	}
 	count = atol(argv[2]);
 	pause = (struct timespec){ atol(argv[3]) / 1000, atol(argv[3]) % 1000 * 1000000 };
-	sigaction(SIGTERM, &action, NULL);
+	end_at_sigterm();
 	while (!ended) {
 		for (long i = 0; i < count; i++) {
 			char name[PATH_MAX];

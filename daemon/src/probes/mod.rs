@@ -494,22 +494,15 @@ fn event_of(probe: &Probe) -> Event {
 /// What a second program of the same tracepoint has seen was not missed; so of two such the lesser counts.
 pub fn not_started(kernel: &Kernel) -> Vec<(Event, u64)> {
     let mut asked = HashSet::new();
-    let mut missed = Vec::new();
+    let mut missed: HashMap<&str, (Event, u64)> = HashMap::new();
     let records = |p: &&Probe| p.kind != Kind::Kretprobe && !network::ADDING.contains(&p.program);
     for probe in table().filter(records).filter(|p| asked.insert(p.program)) {
-        let of = |program: &str| kernel.program_counts(program).missed;
-        let first = probe.program.strip_suffix(SECOND);
-        let second = format!("{}{SECOND}", probe.program);
-        let count = match first {
-            Some(first) => of(first).min(of(probe.program)),
-            None if table().any(|p| p.program == second) => 0,
-            None => of(probe.program),
-        };
-        if count != 0 {
-            missed.push((event_of(probe), count));
-        }
+        let first = probe.program.strip_suffix(SECOND).unwrap_or(probe.program);
+        let count = kernel.program_counts(probe.program).missed;
+        let (_, least) = missed.entry(first).or_insert((event_of(probe), count));
+        *least = count.min(*least);
     }
-    missed
+    missed.into_values().filter(|(_, count)| *count != 0).collect()
 }
 
 #[cfg(test)]
