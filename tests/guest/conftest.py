@@ -58,6 +58,8 @@ def package():
     (deb,) = Path("/root").glob("traceleft_*.deb")
     harness.SCRATCH.mkdir(exist_ok=True)
     harness.SCRATCH.chmod(0o755)
+    # Before the package: what it leaves is found by what is there more than before.
+    harness.run("useradd", "--create-home", f"--uid={harness.USER}", "test-user")
     return Package(deb)
 
 

@@ -20,6 +20,8 @@ TRACEFS = Path("/sys/kernel/tracing")
 SCRATCH = Path("/var/tmp/traceleft-tests")
 
 SERVICE = "traceleftd.service"
+# Somebody without rights, who may log in; made before the tests begin.
+USER = 1000
 EVENTS = (
     "exec", "fork", "exit", "open", "close", "read", "write", "mkdir", "rmdir", "unlink", "rename", "link", "symlink",
     "mknod", "truncate", "chmod", "chown", "setxattr", "mount", "umount", "tcp-connect", "tcp-accept", "tcp-close", "listen",
@@ -136,11 +138,12 @@ class Record(dict):
 
 
 def entries(*matches, identifier="traceleft", since=None):
-    text = output("journalctl", "-q", "-o", "json", "--all", "-t", identifier, *matches)
+    # Not by --after-cursor: with matches, journalctl 252 then leaves out the first entry that there is.
+    begin = [f"--cursor={since}"] if since else []
+    text = output("journalctl", "-q", "-o", "json", "--all", "-t", identifier, *begin, *matches)
     found = [
         Record((key, to_bytes(value)) for key, value in json.loads(line).items()) for line in text.splitlines()
     ]
-    # Not by --after-cursor: with matches, journalctl 252 then leaves out the first entry that there is.
     return [r for r in found if since is None or entry_number(r.text("__CURSOR")) > entry_number(since)]
 
 
@@ -266,6 +269,13 @@ def check_caller(run):
 
 
 # The bus
+
+
+def map_keys(name):
+    """The keys of a map of the daemon's, as numbers."""
+    (found,) = [m for m in json.loads(output("bpftool", "--json", "map", "list")) if m.get("name") == name]
+    rows = json.loads(output("bpftool", "--json", "map", "dump", "id", found["id"]))
+    return [int.from_bytes(bytes(int(byte, 16) for byte in row["key"]), "little") for row in rows]
 
 
 class BusError(Exception):

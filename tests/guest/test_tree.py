@@ -1,6 +1,5 @@
 """Control groups below a unit, however they are made and whoever comes and goes in them; and none elsewhere."""
 
-import json
 import os
 import shutil
 from contextlib import contextmanager
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from harness import (
-    PROGRAMS, SCRATCH, cursor, daemon_reload, make_directory, output, read_account, records, run, run_service, show,
+    PROGRAMS, SCRATCH, USER, cursor, daemon_reload, make_directory, map_keys, read_account, records, run, run_service, show,
     wait_for, watch_properties, watching, write_unit,
 )  # fmt: skip
 
@@ -16,7 +15,6 @@ HIERARCHY = Path("/sys/fs/cgroup")
 SYSTEM = HIERARCHY / "system.slice"
 DEPTH = 8
 GROUPS = 10000
-USER = 1000
 
 
 def opened(found, path):
@@ -117,8 +115,6 @@ def test_a_container(target):
 @pytest.fixture
 def user():
     """A user who has a service of his own, and does not run yet."""
-    if run("id", USER, check=False).returncode != 0:
-        run("useradd", "--create-home", f"--uid={USER}", "test-user")
     # Where the user may look, too.
     directory = make_directory("user")
     program = shutil.copy(PROGRAMS / "flood", directory)
@@ -226,13 +222,6 @@ def test_a_child_cloned_out_of_the_watched_group():
 
 
 # What the kernel side knows
-
-
-def map_keys(name):
-    """The keys of a map of the daemon's, as numbers."""
-    (found,) = [m for m in json.loads(output("bpftool", "--json", "map", "list")) if m.get("name") == name]
-    rows = json.loads(output("bpftool", "--json", "map", "dump", "id", found["id"]))
-    return [int.from_bytes(bytes(int(byte, 16) for byte in row["key"]), "little") for row in rows]
 
 
 def living_groups():

@@ -67,6 +67,8 @@ def unescape(roff):
 
 def test_a_stretch_is_complete(verify):
     unit = "test-verify.service"
+    # What was before is in the journal.
+    flush()
     since = now()
     with watching(unit, "open"):
         run_service(unit, FLOOD, 100, "/etc/hostname")
