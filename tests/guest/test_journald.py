@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from harness import (
@@ -76,3 +77,40 @@ def test_its_sockets_are_stopped():
         run("systemctl", "start", *SOCKETS, JOURNALD)
         assert check(unit, watch, total, since) > 0
         assert "and not written them: they are lost" in messages(since=since)
+
+
+@pytest.fixture
+def small_disk():
+    """journald writes to a small file system, from which it removes nothing by itself."""
+    # 512 KiB is the least that a file may have.
+    settings = "Storage=volatile\nRuntimeMaxUse=1G\nRuntimeKeepFree=0\nRuntimeMaxFileSize=512K\nRuntimeMaxFiles=1000\n"
+    conf = Path("/run/systemd/journald.conf.d/test.conf")
+    conf.parent.mkdir(exist_ok=True)
+    directory = Path("/run/log/journal")
+    directory.mkdir(parents=True, exist_ok=True)
+    conf.write_text(f"[Journal]\n{settings}")
+    run("mount", "-t", "tmpfs", "-o", "size=16M", "tmpfs", directory)
+    run("systemctl", "restart", JOURNALD)
+    yield directory
+    conf.unlink()
+    run("systemctl", "stop", JOURNALD)
+    run("umount", directory)
+    run("systemctl", "restart", JOURNALD)
+
+
+def test_its_disk_is_full(small_disk):
+    unit = "test-journald-disk.service"
+    since = cursor()
+    filler = small_disk / "filler"
+    with watching(unit, "open") as watch:
+        total = flood(unit, 100)
+        flush()
+        with filler.open("wb") as file:
+            with pytest.raises(OSError, match="No space left"):
+                while True:
+                    file.write(bytes(65536))
+                    file.flush()
+        total += flood(unit, 1500)
+        filler.unlink()
+        total += flood(unit, 100)
+        assert check(unit, watch, total, since) > 0
