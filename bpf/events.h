@@ -67,6 +67,10 @@ enum limits {
 	CAPTURE_MAX = 4096,
 	/* Units whose groups' ids leave the same rest have a share of the ring together. */
 	SHARES = 1 << 14,
+	/* States of all patterns together. */
+	PATTERN_STATES = 1 << 12,
+	/* Names of units are ASCII. */
+	NAME_BYTES = 128,
 	/* A unit's records may take so many times what is left free. */
 	SHARE_OF_FREE = 2,
 	/* What a record takes of the ring is a multiple of this, and has this much before it. */
@@ -271,14 +275,24 @@ struct group {
 	__u8 invocation[INVOCATION_LENGTH];
 };
 
-/* Map `names`: which target a new group of this name gets below a group of that target. */
+/*
+ * Map `names`: which target a new group of this name gets below a group of that target. The name is a unit's; or a
+ * template's, for its instances which match these patterns; or none, for any other unit which matches them.
+ */
 struct name_key {
 	__u32 parent_target; /* NO_TARGET where the parent is not watched */
+	__u32 patterns;	     /* `matched` of the state that the name of the unit leads to */
 	__u8 name[UNIT_NAME_LENGTH];
 };
 
 enum targets {
 	NO_TARGET = 0,
+};
+
+/* Map `patterns`: a state of the automaton of all watched patterns; state 0 is the one from which nothing matches. */
+struct pattern_state {
+	__u32 matched; /* number of the set of patterns that match a name which ends here; 0 is none */
+	__u16 next[NAME_BYTES]; /* the state after each byte */
 };
 
 struct name_value {

@@ -62,8 +62,8 @@ static __always_inline struct group_scratch *get_group_scratch(void)
 
 /*
  * True if everything above the group is slices, which systemd alone makes: then the group is a unit's own.
- * Otherwise it is some unit's child, whatever it is called. Global, as is template_key(): the verifier looks
- * at each by itself instead of at every way through both.
+ * Otherwise it is some unit's child, whatever it is called. Global, as are template_key() and
+ * matched_patterns(): the verifier looks at each by itself instead of at every way through both.
  */
 __noinline int is_unit(__u64 cgroup_address)
 {
@@ -114,11 +114,49 @@ __noinline int template_key(__u32 skip)
 	return bpf_probe_read_kernel_str(s->key.name + at, UNIT_NAME_LENGTH, name + dot) > 0;
 }
 
+/* The number of the set of patterns that match the name, by the automaton that begins in this state. */
+__noinline int matched_patterns(__u32 skip, __u32 state)
+{
+	struct group_scratch *s = get_group_scratch();
+
+	if (!s || skip > 1)
+		return 0;
+	for (__u32 i = 0; i < UNIT_NAME_LENGTH; i++) {
+		struct pattern_state *at = bpf_map_lookup_elem(&patterns, &state);
+		__u32 byte = s->name[skip + i] & 0xff;
+
+		if (!at)
+			return 0;
+		if (!byte)
+			return at->matched;
+		if (byte >= NAME_BYTES)
+			return 0;
+		/* The verifier does not see the bound that the compiler makes of it. */
+		asm volatile("" : "+r"(byte));
+		state = at->next[byte & (NAME_BYTES - 1)];
+	}
+	return 0;
+}
+
+static __always_inline struct name_value *look_up_patterns(struct group_scratch *s, __u32 skip, __u32 start)
+{
+	struct name_value *value = 0;
+
+	s->key.patterns = start ? matched_patterns(skip, start) : 0;
+	if (template_key(skip))
+		value = bpf_map_lookup_elem(&names, &s->key);
+	if (!value && s->key.patterns) {
+		__builtin_memset(s->key.name, 0, sizeof(s->key.name));
+		value = bpf_map_lookup_elem(&names, &s->key);
+	}
+	return value;
+}
+
 static __always_inline struct name_value *look_up_name(struct group_scratch *s, struct cgroup *cgroup,
 						       __u32 parent_target)
 {
 	struct name_value *value;
-	__u32 skip;
+	__u32 skip, start;
 
 	if (bpf_probe_read_kernel_str(s->name, UNIT_NAME_LENGTH, BPF_CORE_READ(cgroup, kn, name)) <= 0)
 		return 0;
@@ -129,8 +167,13 @@ static __always_inline struct name_value *look_up_name(struct group_scratch *s, 
 	if (bpf_probe_read_kernel_str(s->key.name, sizeof(s->key.name), s->name + skip) <= 0)
 		return 0;
 	value = bpf_map_lookup_elem(&names, &s->key);
-	if (!value && template_key(skip))
-		value = bpf_map_lookup_elem(&names, &s->key);
+	if (value)
+		return value;
+	start = *(volatile __u64 *)&patterns_start;
+	value = look_up_patterns(s, skip, start);
+	/* The daemon has put others in their place meanwhile. */
+	if (!value && start != *(volatile __u64 *)&patterns_start)
+		value = look_up_patterns(s, skip, *(volatile __u64 *)&patterns_start);
 	return value;
 }
 

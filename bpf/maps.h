@@ -40,6 +40,18 @@ struct {
 	__type(value, struct name_value);
 } names SEC(".maps");
 
+/* By number of the state. There is room for the states in force and those that are about to be. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 2 * PATTERN_STATES);
+	__type(key, __u32);
+	__type(value, struct pattern_state);
+} patterns SEC(".maps");
+
+/* The state to begin in; 0: no patterns are watched. States are removed only when this is another. */
+__u64 patterns_start = 0;
+
 /* How many processors there may be. */
 const volatile __u32 processors = 1;
 

@@ -6,15 +6,16 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use crate::confirm::{Missing, Numbers};
-use crate::control::{Coverage, Origin, Refusal, Resolution, Status, WatchId, WatchStatus};
+use crate::control::{Coverage, Origin, Refusal, Resolution, RunningUnit, Status, WatchId, WatchStatus};
 use crate::event::{Event, EventSet};
 use crate::groups::{self, Groups};
-use crate::kernel::{Error, EventCounters, Kernel, NO_TARGET, Name, TargetId, Watched};
+use crate::kernel::{Error, EventCounters, Kernel, NO_TARGET, Name, PatternsStart, TargetId, Watched};
 use crate::ledger::{self, Ledger, Untold};
 use crate::memory::{self, Count, Memory};
 use crate::names::SELF_TEST_UNIT;
 use crate::notice::{CallerDetails, Change, Notice};
-use crate::plan::{self, Set, Watch, Watches};
+use crate::pattern::{Automaton, TooMany};
+use crate::plan::{self, Cover, Set, Watch, Watches};
 use crate::policy::Policy;
 use crate::probes::{self, Probes, Wanted};
 use crate::skel::types;
@@ -41,7 +42,11 @@ pub struct Auditor {
     pub groups: Groups,
     /// All groups of the machine: the other end of a connection may be in any.
     pub all_groups: Groups,
+    /// What the watches cover.
+    cover: Cover,
     names: HashMap<Name, Watched>,
+    /// The patterns that the kernel side has, and where they begin there.
+    patterns: (Rc<Automaton>, PatternsStart),
     hierarchy: PathBuf,
 }
 
@@ -67,7 +72,23 @@ impl Auditor {
             }
         }
         let names = kernel.names().into_iter().collect();
-        Self { kernel, probes, state, memory, layout, ledger, groups, all_groups, names, hierarchy }
+        // They were put together before.
+        let cover = Cover::new(&state.watches, &Cover::default()).unwrap_or_default();
+        let patterns = (Rc::default(), kernel.patterns_start());
+        Self {
+            kernel,
+            probes,
+            state,
+            memory,
+            layout,
+            ledger,
+            groups,
+            all_groups,
+            cover,
+            names,
+            patterns,
+            hierarchy,
+        }
     }
 
     /// Notes everything for the next daemon.
@@ -87,7 +108,7 @@ impl Auditor {
 
     /// What probes are needed for.
     fn wanted(&self) -> Wanted {
-        Wanted { events: self.events(), journald: plan::covers_journald(&self.state.watches) }
+        Wanted { events: self.events(), journald: self.cover.covers_journald() }
     }
 
     /// What this kernel lacks to leave out what journald does with records, if nobody has been told.
@@ -270,14 +291,17 @@ impl Auditor {
 
     /// Takes over what systemd says of watches.
     pub fn resolved(&mut self, resolutions: Vec<(WatchId, Resolution)>) -> Result<(), Refusal> {
-        let mut changed = false;
+        let mut renamed = false;
+        let mut running = Vec::new();
         for (id, resolution) in resolutions {
             if let Some(watch) = self.state.watches.get_mut(&id) {
-                changed |= watch.resolution != resolution;
+                renamed |= watch.resolution.id != resolution.id;
+                let known = &watch.resolution.running;
+                running.extend(resolution.running.iter().filter(|unit| !known.contains(unit)).cloned());
                 watch.resolution = resolution;
             }
         }
-        if changed { self.apply() } else { self.enter_running() }
+        if renamed { self.apply() } else { self.enter_running(running) }
     }
 
     fn replace(&mut self, wanted: Watches, next: WatchId) -> Result<(), Refusal> {
@@ -321,15 +345,24 @@ impl Auditor {
     /// before groups, so that no group can come in between. What the kernel side is to be is noted before, and again
     /// when it is: whatever the daemon is broken off in, the next one comes to the same.
     fn apply(&mut self) -> Result<(), Refusal> {
+        let too_many = |TooMany| Refusal::LimitReached(plan::TOO_MANY_PATTERNS.to_owned());
+        self.cover = Cover::new(&self.state.watches, &self.cover).map_err(too_many)?;
+        let plans = self.cover.names().map_err(too_many)?;
         let wanted = self.wanted();
         self.probes.want(&mut self.kernel, wanted).map_err(|e| Refusal::Kernel(e.to_string()))?;
         let mut names = HashMap::new();
         let mut targets: Vec<TargetId> = Vec::new();
-        for plan in plan::names(&self.state.watches) {
+        // Of those that were there before a restart it is not known what they are.
+        if !Rc::ptr_eq(&self.patterns.0, self.cover.automaton()) {
+            let start = self.kernel.enter_patterns(self.cover.automaton()).map_err(|e| limit(&e))?;
+            self.patterns = (Rc::clone(self.cover.automaton()), start);
+        }
+        for plan in plans {
             let parent = self.target(&plan.parent)?.target;
             let watched = self.target(&plan.set)?;
             targets.extend([parent, watched.target]);
-            names.insert(Name { parent, name: plan.name }, watched);
+            let patterns = self.patterns.1.set(plan.patterns);
+            names.insert(Name { parent, unit: plan.name, patterns }, watched);
         }
         self.commit()?;
         for (name, watched) in &names {
@@ -338,25 +371,27 @@ impl Auditor {
                 self.names.insert(name.clone(), *watched);
             }
         }
+        self.kernel.use_patterns(self.patterns.1);
         let known: Vec<_> = self.groups.iter().map(|(id, g)| (id, g.path.clone())).collect();
         for (id, path) in known {
             self.enter(id, &path, "", false)?;
         }
-        self.enter_running()?;
+        self.enter_running(self.state.watches.values().flat_map(|w| w.resolution.running.clone()).collect())?;
         let gone: Vec<_> = self.names.keys().filter(|n| !names.contains_key(n)).cloned().collect();
         for name in gone {
             self.kernel.remove_name(&name).map_err(|e| kernel_refused(&e))?;
             self.names.remove(&name);
         }
+        self.kernel.remove_patterns().map_err(|e| kernel_refused(&e))?;
         for id in self.kernel.removed_group_ids() {
-            let watched = |path: &str| !plan::covering(&self.state.watches, path).is_empty();
+            let watched = |path: &str| !self.cover.covering(path).is_empty();
             if !self.groups.get(id).is_some_and(|g| watched(&g.path)) {
                 self.kernel.forget_removed_group(id).map_err(|e| kernel_refused(&e))?;
             }
         }
         self.probes.remove_unneeded(wanted).map_err(|e| Refusal::Kernel(e.to_string()))?;
         for (_, group) in self.groups.iter() {
-            let set = plan::covering(&self.state.watches, &group.path);
+            let set = self.cover.covering(&group.path);
             let kernel = &self.kernel;
             targets.extend(self.ledger.target(&set, &|t| read(kernel, t)));
         }
@@ -364,10 +399,8 @@ impl Auditor {
         self.commit()
     }
 
-    /// Enters the groups of all units that run, and those below them.
-    fn enter_running(&mut self) -> Result<(), Refusal> {
-        let running: Vec<_> =
-            self.state.watches.values().flat_map(|w| w.resolution.running.clone()).collect();
+    /// Enters the groups of units that run, and those below them.
+    fn enter_running(&mut self, running: Vec<RunningUnit>) -> Result<(), Refusal> {
         for unit in running {
             // A unit below a slice has an invocation of its own, which systemd notes at its group; a group below
             // a unit's has the unit's.
@@ -388,7 +421,7 @@ impl Auditor {
 
     /// Makes the kernel's entry of a group what the watches say.
     fn enter(&mut self, id: u64, path: &str, invocation: &str, insert: bool) -> Result<(), Refusal> {
-        let set = plan::covering(&self.state.watches, path);
+        let set = self.cover.covering(path);
         let current = self.kernel.group(id).map_err(|e| kernel_refused(&e))?;
         if set.is_empty() {
             if current.is_some() {
@@ -423,7 +456,7 @@ impl Auditor {
 
     /// Forgets the groups that no watch covers any more; records up to this position may still name them.
     pub fn forget_unwatched(&mut self, position: u64) {
-        let unwatched = |path: &str| plan::covering(&self.state.watches, path).is_empty();
+        let unwatched = |path: &str| self.cover.covering(path).is_empty();
         let gone: Vec<_> = self.groups.iter().filter(|(_, g)| unwatched(&g.path)).map(|(id, _)| id).collect();
         for id in gone {
             self.groups.remove_behind(id, position);
@@ -444,7 +477,7 @@ impl Auditor {
         let path = String::from_utf8_lossy(path);
         match types::group_change(change) {
             types::group_change::GROUP_REMOVED => {
-                let watched = !plan::covering(&self.state.watches, &path).is_empty();
+                let watched = !self.cover.covering(&path).is_empty();
                 for (groups, known) in [(&mut self.all_groups, true), (&mut self.groups, watched)] {
                     // It may have gone while no daemon was there to hear of it; its records are still to be read.
                     if known && groups.get(cgroup_id).is_none() {
@@ -460,7 +493,7 @@ impl Auditor {
                 self.all_groups.insert(cgroup_id, &path);
                 self.groups.insert(cgroup_id, &path);
                 // The watches may have changed since the kernel side looked.
-                if !self.ledger.has(target, &plan::covering(&self.state.watches, &path)) {
+                if !self.ledger.has(target, &self.cover.covering(&path)) {
                     self.enter(cgroup_id, &path, "", false)?;
                 }
             }
@@ -532,7 +565,7 @@ impl Auditor {
             target: watch.target.clone(),
             events: watch.events,
             origin: watch.origin.clone(),
-            control_groups: self.groups.paths(|g| plan::covering(&self.state.watches, &g.path).contains(&id)),
+            control_groups: self.groups.paths(|g| self.cover.covering(&g.path).contains(&id)),
             coverage: watch.events.iter().map(|e| self.coverage(e)).collect(),
             counts: counts.into_iter().filter(|(e, _)| watch.events.contains(*e)).collect(),
         })

@@ -375,9 +375,10 @@ type Answers = Vec<(WatchId, Target, zbus::Result<Resolution>)>;
 
 /// Asks systemd.
 async fn ask(connection: &Connection, questions: Vec<Question>) -> Answers {
-    let ask = |Question { id, target, primary, how }| async move {
+    let ask = |Question { id, target, known, how }| async move {
         let answer = match how {
-            How::Refresh => systemd::refresh(connection, &target, &primary).await,
+            How::Units(units) => systemd::refresh_units(connection, known, &units).await,
+            How::Refresh => systemd::refresh(connection, &target, &known.id).await,
             How::Resolve => systemd::resolve(connection, &target).await,
         };
         (id, target, answer)

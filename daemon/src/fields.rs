@@ -219,7 +219,7 @@ pub mod name {
         TRACELEFT_SPAN_END,
         /// Object path of a watch.
         TRACELEFT_WATCH,
-        /// Unit or template of a watch; not `TRACELEFT_UNIT`, since it did nothing.
+        /// Unit, template or pattern of a watch; not `TRACELEFT_UNIT`, since it did nothing.
         TRACELEFT_TARGET,
         /// Events of a watch.
         TRACELEFT_EVENTS,

@@ -15,6 +15,7 @@ use crate::attach::{self, ProgramCounts};
 use crate::config::Settings;
 use crate::event::EVENTS;
 use crate::names::TRACEFS_GROUP;
+use crate::pattern::{Automaton, DEAD, START, SetId, StateId};
 use crate::ring::{Ring, SharedNumber, SharedWords};
 use crate::skel::{OpenTraceleftSkel, TraceleftSkel, TraceleftSkelBuilder, types};
 use crate::store::{self, Inherited};
@@ -92,8 +93,26 @@ impl<T> Trying<T> for libbpf_rs::Result<T> {
 pub struct Name {
     /// Target of the parent group.
     pub parent: TargetId,
-    /// `nginx.service`, `getty@.service`.
-    pub name: String,
+    /// `nginx.service`, `getty@.service`; empty for any that the patterns match.
+    pub unit: String,
+    /// Number of the set of patterns that match the name of an instance or any other; 0 is none of them.
+    pub patterns: u32,
+}
+
+/// The state in which the automaton of patterns begins; 0 where there are none. There is room for two automata.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PatternsStart(u32);
+
+impl PatternsStart {
+    /// What is added to the numbers of its states, and of its sets of patterns.
+    fn first(self) -> u32 {
+        self.0 / PATTERN_STATES * PATTERN_STATES
+    }
+
+    /// How the kernel side numbers a set of patterns.
+    pub fn set(self, set: SetId) -> u32 {
+        if set == 0 { 0 } else { self.first() + set }
+    }
 }
 
 /// What is watched in a group.
@@ -116,6 +135,7 @@ pub struct Kernel {
     /// By target and processor.
     counters: SharedWords,
     processors: u32,
+    patterns_start: SharedNumber,
     /// The programs that have been loaded since.
     loaded: HashMap<String, OwnedFd>,
     /// Keep the programs attached that follow control groups.
@@ -242,7 +262,8 @@ impl Kernel {
         };
         let length = settings.watches.saturating_mul(processors) as usize * TARGET_WORDS;
         let counters = SharedWords::read_only(skel.maps.counters.as_fd(), length).map_err(mapping_failed)?;
-        Ok((Self { skel, counters, processors, loaded, _group_links: group_links }, rings))
+        let patterns_start = number(offset_of!(types::bss, patterns_start));
+        Ok((Self { skel, counters, processors, patterns_start, loaded, _group_links: group_links }, rings))
     }
 
     /// Names under which the service manager keeps all this.
@@ -355,14 +376,59 @@ impl Kernel {
     pub fn names(&self) -> Vec<(Name, Watched)> {
         let names = &self.skel.maps.names;
         let entry = |key: Vec<u8>| {
-            let types::name_key { parent_target, name } = wire::read(&key)?;
+            let types::name_key { parent_target, patterns, name } = wire::read(&key)?;
             let value = names.lookup(&key, MapFlags::ANY).ok()??;
             let types::name_value { events, target, capture, set_up } = wire::read(&value)?;
-            let name = name.iter().take_while(|b| **b != 0).map(|b| char::from(*b)).collect();
+            let unit = name.iter().take_while(|b| **b != 0).map(|b| char::from(*b)).collect();
             let watched = Watched { events, target, capture, set_up: set_up != 0 };
-            Some((Name { parent: parent_target, name }, watched))
+            Some((Name { parent: parent_target, unit, patterns }, watched))
         };
         names.keys().filter_map(entry).collect()
+    }
+
+    /// Enters the states of patterns, beside those in force, and gives the state in which they begin.
+    pub fn enter_patterns(&self, automaton: &Automaton) -> Result<PatternsStart, Error> {
+        self.remove_patterns()?;
+        let first = if self.patterns_start().first() == 0 { PATTERN_STATES } else { 0 };
+        let mut start = PatternsStart(0);
+        let shifted = |id: u32| if id == 0 { 0 } else { first + id };
+        for (state, next, set) in automaton.states() {
+            start = PatternsStart(first + u32::from(START));
+            let mut value = types::pattern_state { matched: shifted(set), ..Default::default() };
+            for (to, from) in value.next.iter_mut().zip(next) {
+                *to = StateId::try_from(shifted(u32::from(*from))).unwrap_or(DEAD);
+            }
+            self.skel
+                .maps
+                .patterns
+                .update(&shifted(state.into()).to_ne_bytes(), wire::bytes(&value), MapFlags::ANY)
+                .trying("cannot enter the patterns of units into the kernel")?;
+        }
+        Ok(start)
+    }
+
+    /// Where the patterns in force begin.
+    pub fn patterns_start(&self) -> PatternsStart {
+        PatternsStart(u32::try_from(self.patterns_start.get()).unwrap_or_default())
+    }
+
+    /// Puts the patterns in force that begin here.
+    pub fn use_patterns(&self, start: PatternsStart) {
+        self.patterns_start.set(start.0.into());
+    }
+
+    /// Removes the states of patterns that are not in force.
+    pub fn remove_patterns(&self) -> Result<(), Error> {
+        let in_force = self.patterns_start();
+        let patterns = &self.skel.maps.patterns;
+        for key in patterns.keys() {
+            let state = PatternsStart(key.as_slice().try_into().map(u32::from_ne_bytes).unwrap_or_default());
+            if in_force.0 == 0 || state.first() != in_force.first() {
+                absent_is_fine(patterns.delete(&key))
+                    .trying("cannot remove patterns of units from the kernel")?;
+            }
+        }
+        Ok(())
     }
 
     /// Ids of the groups that are entered now.
@@ -389,13 +455,13 @@ impl Kernel {
             .maps
             .names
             .update(wire::bytes(&name_key(name)), wire::bytes(&value), MapFlags::ANY)
-            .trying(format_args!("cannot enter unit {:?} into the kernel's map of names", name.name))
+            .trying(format_args!("cannot enter unit {:?} into the kernel's map of names", name.unit))
     }
 
     /// Removes a name; one that is not there is fine.
     pub fn remove_name(&self, name: &Name) -> Result<(), Error> {
         absent_is_fine(self.skel.maps.names.delete(wire::bytes(&name_key(name))))
-            .trying(format_args!("cannot remove unit {:?} from the kernel's map of names", name.name))
+            .trying(format_args!("cannot remove unit {:?} from the kernel's map of names", name.unit))
     }
 
     /// What is watched in a group now, and the invocation id it has.
@@ -479,6 +545,9 @@ fn open_with<'a>(
     Ok(open)
 }
 
+/// States that patterns may need together.
+pub const PATTERN_STATES: u32 = types::limits::PATTERN_STATES.0;
+
 /// Units that leave the same rest have a share of the ring together.
 const SHARES: usize = types::limits::SHARES.0 as usize;
 /// 64-bit numbers of a share.
@@ -516,9 +585,10 @@ fn absent_is_fine(result: libbpf_rs::Result<()>) -> libbpf_rs::Result<()> {
 }
 
 fn name_key(name: &Name) -> types::name_key {
-    let mut key = types::name_key { parent_target: name.parent, ..Default::default() };
+    let mut key =
+        types::name_key { parent_target: name.parent, patterns: name.patterns, ..Default::default() };
     // A unit's name is shorter than the key: `Target` and systemd see to that.
-    for (to, from) in key.name.iter_mut().zip(name.name.bytes()) {
+    for (to, from) in key.name.iter_mut().zip(name.unit.bytes()) {
         *to = from;
     }
     key
@@ -526,5 +596,5 @@ fn name_key(name: &Name) -> types::name_key {
 
 /// A target's name for the kernel side: an instance comes to `name@.service` there.
 pub fn kernel_name(target: &Target, id: &str) -> String {
-    if target.is_template() || id.is_empty() { target.as_str().to_owned() } else { id.to_owned() }
+    if target.is_many() || id.is_empty() { target.as_str().to_owned() } else { id.to_owned() }
 }

@@ -23,6 +23,7 @@ mod machine;
 mod memory;
 mod names;
 mod notice;
+mod pattern;
 mod plan;
 mod policy;
 mod probes;

@@ -1,12 +1,16 @@
 //! Which watches cover which control groups. Pure: the kernel side applies the same rules to a new group by
 //! its parent and its name, from the table made here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
 
 use crate::control::{Origin, Resolution, WatchId};
 use crate::event::EventSet;
-use crate::kernel::kernel_name;
-use crate::unit_name::{Target, place_of, slice_ancestors};
+use crate::kernel::{PATTERN_STATES, kernel_name};
+use crate::pattern::{Automaton, DEAD, Pattern, START, SetId, TooMany, is_pattern};
+use crate::unit_name::{
+    ROOT_SLICE, Target, is_name_character, place_of, slice_ancestors, template_of, template_parts,
+};
 
 /// A watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,27 +45,23 @@ impl Watch {
     pub fn name(&self) -> String {
         kernel_name(&self.target, &self.resolution.id)
     }
-
-    fn matches(&self, unit: &str) -> bool {
-        self.target.matches(unit) || (!self.target.is_template() && self.resolution.id == unit)
-    }
-
-    fn is_slice(&self) -> bool {
-        self.target.is_slice()
-    }
 }
 
-/// The watches that cover a control group: of its unit, and of the slices above it.
-pub fn covering(watches: &Watches, control_group: &str) -> Set {
-    let place = place_of(control_group);
-    let slices: Vec<_> = slice_ancestors(place.slice).collect();
-    let covers = |w: &Watch| w.matches(place.unit) || (w.is_slice() && slices.iter().any(|s| w.matches(s)));
-    watches.iter().filter(|(_, w)| covers(w)).map(|(id, _)| *id).collect()
-}
+/// States for the names of all watched slices, which only the daemon has.
+const SLICE_STATES: usize = 1 << 16;
 
-/// True if a watch covers journald itself.
-pub fn covers_journald(watches: &Watches) -> bool {
-    !covering(watches, JOURNALD).is_empty()
+/// What [`TooMany`] means for who asked.
+pub const TOO_MANY_PATTERNS: &str = "The patterns of all watches together have too many cases: use fewer of them, or \
+    fewer \"*\" and \"?\" in each.";
+
+/// The watches, by what they cover.
+#[derive(Debug, Default)]
+pub struct Cover {
+    /// By the name of a unit (with aliases also their unit's), of a template, or a pattern.
+    by_name: HashMap<String, BTreeSet<WatchId>>,
+    patterns: Vec<String>,
+    automaton: Rc<Automaton>,
+    slices: Vec<String>,
 }
 
 /// What a new group of a unit gets.
@@ -69,46 +69,177 @@ pub fn covers_journald(watches: &Watches) -> bool {
 pub struct NamePlan {
     /// The watches that cover its parent.
     pub parent: Set,
-    /// The unit's name, or its template's.
+    /// The unit's name, or its template's; empty for any other that the patterns match.
     pub name: String,
+    /// For a template or any other, the set of patterns that match the unit's name.
+    pub patterns: SetId,
     /// The watches that cover it.
     pub set: Set,
 }
 
-/// The table from which the kernel side tells what a new unit's group gets.
-///
-/// A unit's parent is a slice, so there are only as many sets above it as there are watched slices; each
-/// name gets an entry below each of them.
-pub fn names(watches: &Watches) -> Vec<NamePlan> {
-    let slices_above = |slice: &str| -> Set {
-        let above: Vec<_> = slice_ancestors(slice).collect();
-        let covers = |w: &Watch| w.is_slice() && above.iter().any(|s| w.matches(s));
-        watches.iter().filter(|(_, w)| covers(w)).map(|(id, _)| *id).collect()
-    };
-    let mut parents: Vec<Set> =
-        watches.values().filter(|w| w.is_slice()).map(|w| slices_above(&w.name())).collect();
-    parents.push(Set::new());
-    parents.sort();
-    parents.dedup();
-    let mut plans = Vec::new();
-    for name in watches.values().map(Watch::name) {
-        for parent in &parents {
-            let matches = |w: &Watch| w.matches(&name) || w.name() == name;
-            let covers = |id: &WatchId, w: &Watch| matches(w) || parent.contains(id);
-            let set = watches.iter().filter(|(id, w)| covers(id, w)).map(|(id, _)| *id).collect();
-            plans.push(NamePlan { parent: parent.clone(), name: name.clone(), set });
+impl Cover {
+    /// Puts watches together. `before` is the one until now, whose automaton stays where patterns are the same.
+    pub fn new(watches: &Watches, before: &Self) -> Result<Self, TooMany> {
+        let mut by_name: HashMap<String, BTreeSet<WatchId>> = HashMap::new();
+        for (id, watch) in watches {
+            by_name.entry(watch.name()).or_default().insert(*id);
+            by_name.entry(watch.target.to_string()).or_default().insert(*id);
         }
+        let names = |wanted: fn(&Target) -> bool| {
+            let mut names: Vec<_> =
+                watches.values().map(|w| &w.target).filter(|t| wanted(t)).map(Target::to_string).collect();
+            names.sort();
+            names.dedup();
+            names
+        };
+        let patterns = names(|t| t.pattern().is_some());
+        let slices = names(Target::is_slice);
+        let automaton = if patterns == before.patterns {
+            Rc::clone(&before.automaton)
+        } else {
+            Rc::new(automaton(&patterns, PATTERN_STATES as usize)?)
+        };
+        Ok(Self { by_name, patterns, automaton, slices })
     }
-    plans.sort();
-    plans.dedup();
-    plans
+
+    /// The automaton of all patterns.
+    pub fn automaton(&self) -> &Rc<Automaton> {
+        &self.automaton
+    }
+
+    fn of_name(&self, name: &str) -> impl Iterator<Item = WatchId> {
+        self.by_name.get(name).into_iter().flatten().copied()
+    }
+
+    fn of_patterns(&self, set: SetId) -> impl Iterator<Item = WatchId> {
+        self.automaton
+            .set(set)
+            .iter()
+            .filter_map(|i| self.patterns.get(*i))
+            .flat_map(|name| self.of_name(name))
+    }
+
+    /// The watches that name a unit, in whatever way.
+    fn naming(&self, unit: &str) -> BTreeSet<WatchId> {
+        let mut set: BTreeSet<_> = self.of_name(unit).collect();
+        set.extend(template_of(unit).iter().flat_map(|template| self.of_name(template)));
+        set.extend(self.of_patterns(self.automaton.matched(START, unit)));
+        set
+    }
+
+    /// The watches that cover a control group: of its unit, and of the slices above it.
+    pub fn covering(&self, control_group: &str) -> Set {
+        let place = place_of(control_group);
+        let mut set = self.naming(place.unit);
+        if !self.slices.is_empty() {
+            set.extend(slice_ancestors(place.slice).flat_map(|slice| self.naming(&slice)));
+        }
+        set.into_iter().collect()
+    }
+
+    /// True if a watch covers journald itself.
+    pub fn covers_journald(&self) -> bool {
+        !self.covering(JOURNALD).is_empty()
+    }
+
+    /// The sets of watches that the slices there can be are covered by.
+    ///
+    /// The slices above a slice are in its name, each up to a dash. So the sets are found by going over all that names
+    /// can be: a state of the watched slices' automaton, and the watches of the slices above.
+    fn parents(&self) -> Result<BTreeSet<Set>, TooMany> {
+        let slices = automaton(&self.slices, SLICE_STATES)?;
+        let ending = |state| -> BTreeSet<WatchId> {
+            let matched = slices.set(slices.matched(state, ".slice"));
+            matched.iter().filter_map(|i| self.slices.get(*i)).flat_map(|slice| self.of_name(slice)).collect()
+        };
+        let root = self.naming(ROOT_SLICE);
+        let mut parents = BTreeSet::from([Set::new(), root.iter().copied().collect()]);
+        let mut known = HashSet::new();
+        let mut open = vec![(START, root)];
+        while let Some((state, above)) = open.pop() {
+            for c in (0..128).filter(|c| is_name_character(char::from(*c)) && *c != b'@') {
+                let next = slices.step(state, c);
+                // The root's own name begins with a dash; below one where nothing more matches is nothing new.
+                if next == DEAD || c == b'-' && state == START {
+                    continue;
+                }
+                let mut above = above.clone();
+                if c == b'-' {
+                    above.extend(ending(state));
+                }
+                if known.insert((next, above.clone())) {
+                    parents.insert(above.union(&ending(next)).copied().collect());
+                    open.push((next, above));
+                }
+            }
+        }
+        Ok(parents)
+    }
+
+    /// The table from which the kernel side tells what a new unit's group gets.
+    ///
+    /// A unit's parent is a slice, so there are only as many sets above it as there can be of watched slices; each name
+    /// gets an entry below each of them. An instance of a template gets one for each set of patterns that it may match.
+    pub fn names(&self) -> Result<Vec<NamePlan>, TooMany> {
+        let mut own: Vec<(&str, SetId, BTreeSet<WatchId>)> = Vec::new();
+        own.extend(self.automaton.sets().map(|(set, _)| ("", set, self.of_patterns(set).collect())));
+        for name in self.by_name.keys().filter(|name| !is_pattern(name)) {
+            let Some((prefix, kind)) = template_parts(name) else {
+                own.push((name, 0, self.naming(name)));
+                continue;
+            };
+            for set in self.instances(&format!("{prefix}@"), &format!(".{kind}")) {
+                own.push((name, set, self.of_name(name).chain(self.of_patterns(set)).collect()));
+            }
+        }
+        let mut plans = Vec::new();
+        for parent in self.parents()? {
+            for (name, patterns, own) in &own {
+                let set: BTreeSet<_> = own.iter().chain(&parent).copied().collect();
+                plans.push(NamePlan {
+                    parent: parent.clone(),
+                    name: (*name).to_owned(),
+                    patterns: *patterns,
+                    set: set.into_iter().collect(),
+                });
+            }
+        }
+        plans.sort();
+        Ok(plans)
+    }
+
+    /// The sets of patterns that instances of a template may match, whose names begin and end so.
+    fn instances(&self, start: &str, end: &str) -> BTreeSet<SetId> {
+        let mut sets = BTreeSet::new();
+        let mut known = HashSet::new();
+        let mut open = vec![self.automaton.walk(START, start)];
+        while let Some(state) = open.pop() {
+            for c in (0..128).filter(|c| is_name_character(char::from(*c))) {
+                let next = self.automaton.step(state, c);
+                if known.insert(next) {
+                    sets.insert(self.automaton.matched(next, end));
+                    open.push(next);
+                }
+            }
+        }
+        sets
+    }
+}
+
+/// The automaton of names and patterns; each can be one, or it would not be watched.
+fn automaton(names: &[String], limit: usize) -> Result<Automaton, TooMany> {
+    let parse = |name: &String| {
+        if is_pattern(name) { Pattern::parse(name).ok() } else { Pattern::literal(name).ok() }
+    };
+    let patterns = names.iter().map(parse).collect::<Option<Vec<_>>>().ok_or(TooMany)?;
+    Automaton::new(&patterns.iter().collect::<Vec<_>>(), limit)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn watches(targets: &[(&str, &str)]) -> Watches {
+    fn cover(targets: &[(&str, &str)]) -> Cover {
         let watch = |(i, (target, id)): (usize, &(&str, &str))| {
             let watch = Watch {
                 target: Target::parse(target).unwrap(),
@@ -121,12 +252,12 @@ mod tests {
             };
             (u32::try_from(i).unwrap() + 1, watch)
         };
-        targets.iter().enumerate().map(watch).collect()
+        Cover::new(&targets.iter().enumerate().map(watch).collect(), &Cover::default()).unwrap()
     }
 
     #[test]
     fn units_instances_slices_and_aliases_are_covered() {
-        let watches = watches(&[
+        let cover = cover(&[
             ("nginx.service", "nginx.service"),
             ("getty@.service", "getty@.service"),
             ("web.slice", "web.slice"),
@@ -145,7 +276,7 @@ mod tests {
             ("/user.slice/user-1000.slice/user@1000.service/app.slice/nginx.service", vec![]),
             ("/", vec![]),
         ] {
-            assert_eq!(covering(&watches, group), expected, "{group}");
+            assert_eq!(cover.covering(group), expected, "{group}");
         }
     }
 
@@ -158,22 +289,22 @@ mod tests {
             ("user.slice", false),
             ("traceleftd.service", false),
         ] {
-            assert_eq!(covers_journald(&watches(&[(target, target)])), covered, "{target}");
+            assert_eq!(cover(&[(target, target)]).covers_journald(), covered, "{target}");
         }
     }
 
     #[test]
     fn root_slice_covers_all() {
-        let watches = watches(&[("-.slice", "-.slice")]);
+        let cover = cover(&[("-.slice", "-.slice")]);
         for group in ["/", "/init.scope", "/system.slice/a.service/b"] {
-            assert_eq!(covering(&watches, group), [1], "{group}");
+            assert_eq!(cover.covering(group), [1], "{group}");
         }
     }
 
     /// Parent by parent and name by name, the table says what `covering` says.
     #[test]
     fn table_agrees_with_covering() {
-        let watches = watches(&[
+        let cover = cover(&[
             ("a.service", "a.service"),
             ("a.slice", "a.slice"),
             ("a-b.slice", "a-b.slice"),
@@ -181,7 +312,7 @@ mod tests {
             ("t@1.service", "t@1.service"),
             ("-.slice", "-.slice"),
         ]);
-        let plans = names(&watches);
+        let plans = cover.names().unwrap();
         for (parent, unit, key) in [
             ("/system.slice", "a.service", "a.service"),
             ("/a.slice", "a.service", "a.service"),
@@ -191,9 +322,95 @@ mod tests {
             ("/a.slice", "a-b.slice", "a-b.slice"),
             ("", "a.slice", "a.slice"),
         ] {
-            let above = covering(&watches, if parent.is_empty() { "/" } else { parent });
+            let above = cover.covering(if parent.is_empty() { "/" } else { parent });
             let plan = plans.iter().find(|p| p.parent == above && p.name == key);
-            assert_eq!(plan.map(|p| p.set.clone()), Some(covering(&watches, &format!("{parent}/{unit}"))));
+            assert_eq!(plan.map(|p| p.set.clone()), Some(cover.covering(&format!("{parent}/{unit}"))));
         }
+    }
+
+    /// What the kernel side finds for a unit below a slice: by its name, else by what patterns match it and its
+    /// template, else by these patterns alone.
+    fn found<'a>(cover: &Cover, plans: &'a [NamePlan], parent: &Set, unit: &str) -> Option<&'a Set> {
+        let patterns = cover.automaton.matched(START, unit);
+        let find = |name: &str, patterns: u32| {
+            plans
+                .iter()
+                .find(|p| p.parent == *parent && p.name == name && p.patterns == patterns)
+                .map(|p| &p.set)
+        };
+        let template = || template_of(unit).and_then(|template| find(&template, patterns));
+        find(unit, 0).or_else(template).or_else(|| if patterns == 0 { None } else { find("", patterns) })
+    }
+
+    #[test]
+    fn table_agrees_with_covering_for_patterns() {
+        let cover = cover(&[
+            ("web-*.service", "web-*.service"),
+            ("*-a.service", "*-a.service"),
+            ("web-1.service", "web-1.service"),
+            ("t@.service", "t@.service"),
+            ("t@*a.service", "t@*a.service"),
+            ("t@b*.service", "t@b*.service"),
+            ("*.service", "*.service"),
+            ("x-*.slice", "x-*.slice"),
+            ("x-y-z.slice", "x-y-z.slice"),
+            ("?.slice", "?.slice"),
+            ("*.socket", "*.socket"),
+            ("old.service", "web-new.service"),
+        ]);
+        let plans = cover.names().unwrap();
+        let units = [
+            "web-.service",
+            "web-1.service",
+            "web-2.service",
+            "web-a.service",
+            "b-a.service",
+            "t@1.service",
+            "t@a.service",
+            "t@b.service",
+            "t@ba.service",
+            "t@-a.service",
+            "other.service",
+            "o.socket",
+            "o.mount",
+            "web-new.service",
+            "old.service",
+        ];
+        for parent in [
+            "/",
+            "/system.slice",
+            "/x.slice",
+            "/x.slice/x-a.slice",
+            "/x.slice/x-y.slice",
+            "/x.slice/x-y.slice/x-y-z.slice",
+            "/x.slice/x-y.slice/x-y-z.slice/x-y-z-a.slice",
+            "/xx.slice/xx-y.slice",
+        ] {
+            let above = cover.covering(parent);
+            assert!(above.is_empty() || plans.iter().any(|p| p.parent == above), "{parent}");
+            for unit in units {
+                let found = found(&cover, &plans, &above, unit).unwrap_or(&above);
+                assert_eq!(found, &cover.covering(&format!("{parent}/{unit}")), "{parent} {unit}");
+            }
+        }
+        // Those above a slice are in its name.
+        for (parent, slice) in [
+            ("", "x.slice"),
+            ("/x.slice", "x-a.slice"),
+            ("/x.slice", "x-y.slice"),
+            ("/x.slice/x-y.slice", "x-y-z.slice"),
+            ("", "xx.slice"),
+        ] {
+            let above = cover.covering(if parent.is_empty() { "/" } else { parent });
+            let found = found(&cover, &plans, &above, slice).unwrap_or(&above);
+            assert_eq!(found, &cover.covering(&format!("{parent}/{slice}")), "{parent} {slice}");
+        }
+    }
+
+    #[test]
+    fn patterns_that_match_what_each_other_do_have_a_set_for_each_case() {
+        let cover = cover(&[("a*.service", "a*.service"), ("*b.service", "*b.service")]);
+        let plans = cover.names().unwrap();
+        assert_eq!(plans.iter().map(|p| p.set.clone()).collect::<Vec<_>>(), [[2].as_slice(), &[1, 2], &[1]]);
     }
 }

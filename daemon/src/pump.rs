@@ -294,7 +294,7 @@ impl Pump {
                     if !policies.contains(&policy) {
                         policies.push(policy);
                     }
-                    if !watch.target.is_slice() && !watch.target.is_template() {
+                    if !watch.target.is_slice() && !watch.target.is_many() {
                         to.unit = &watch.resolution.id;
                     }
                 }

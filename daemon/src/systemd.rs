@@ -5,6 +5,8 @@
 //! for a name that no unit can have. `ControlGroup` is empty while a unit has no control group.
 //! A unit that is loaded only because somebody asked is dropped again at once, and both make signals.
 
+use std::collections::BTreeSet;
+
 use futures_channel::mpsc::UnboundedSender;
 use futures_util::future::{ready, try_join3};
 use futures_util::stream::{self, StreamExt};
@@ -133,8 +135,8 @@ pub async fn is_restarting(connection: &Connection) -> zbus::Result<bool> {
 /// # Errors
 /// [`refuses_name`] tells whether the target's name is what is wrong; otherwise systemd did not answer.
 pub async fn resolve(connection: &Connection, target: &Target) -> zbus::Result<Resolution> {
-    if target.is_template() {
-        return instances(connection, target).await;
+    if target.is_many() {
+        return matching(connection, target).await;
     }
     let unit = manager(connection).await?.load_unit(target.as_str()).await?;
     let (id, running) = describe(connection, &unit, target.as_str()).await?;
@@ -146,17 +148,24 @@ pub async fn resolve(connection: &Connection, target: &Target) -> zbus::Result<R
 /// It does not load the unit. Loading makes the very signals that ask for this, so that a unit which is
 /// not running would be loaded and dropped for ever.
 pub async fn refresh(connection: &Connection, target: &Target, id: &str) -> zbus::Result<Resolution> {
-    if target.is_template() {
-        return instances(connection, target).await;
+    if target.is_many() {
+        return matching(connection, target).await;
     }
-    match manager(connection).await?.get_unit(id).await {
-        Ok(unit) => {
-            let (id, running) = describe(connection, &unit, id).await?;
-            Ok(Resolution { id, running: running.into_iter().collect() })
-        }
-        Err(error) if is_no_such_unit(&error) => Ok(Resolution { id: id.to_owned(), running: Vec::new() }),
-        Err(error) => Err(error),
+    let (id, running) = describe_if_loaded(connection, id).await?;
+    Ok(Resolution { id, running: running.into_iter().collect() })
+}
+
+/// Brings what is known of a template or a pattern up to date for these of its units.
+pub async fn refresh_units(
+    connection: &Connection,
+    mut known: Resolution,
+    units: &BTreeSet<String>,
+) -> zbus::Result<Resolution> {
+    known.running.retain(|running| !units.contains(&running.unit));
+    for unit in units {
+        known.running.extend(describe_if_loaded(connection, unit).await?.1);
     }
+    Ok(known)
 }
 
 /// True if an error of [`resolve`] means that systemd knows no unit that could have this name.
@@ -169,15 +178,29 @@ pub async fn in_parallel<F: Future>(questions: impl IntoIterator<Item = F>) -> V
     stream::iter(questions).buffered(PARALLEL).collect().await
 }
 
-async fn instances(connection: &Connection, template: &Target) -> zbus::Result<Resolution> {
-    let pattern = template.as_str().replacen('@', "@*", 1);
+/// The instances of a template, or the units that a pattern matches.
+async fn matching(connection: &Connection, target: &Target) -> zbus::Result<Resolution> {
+    let name = target.as_str();
+    let pattern = if target.is_template() { name.replacen('@', "@*", 1) } else { name.to_owned() };
     let units = manager(connection).await?.list_units_by_patterns(&[], &[&pattern]).await?;
     let mut running = Vec::new();
     // One by one: a few templates at once would be beyond what PARALLEL keeps to.
     for unit in units {
         running.extend(describe(connection, &unit.6, &unit.0).await?.1);
     }
-    Ok(Resolution { id: template.as_str().to_owned(), running })
+    Ok(Resolution { id: name.to_owned(), running })
+}
+
+/// As [`describe`], of a unit that may not be there.
+async fn describe_if_loaded(
+    connection: &Connection,
+    name: &str,
+) -> zbus::Result<(String, Option<RunningUnit>)> {
+    match manager(connection).await?.get_unit(name).await {
+        Ok(unit) => describe(connection, &unit, name).await,
+        Err(error) if is_no_such_unit(&error) => Ok((name.to_owned(), None)),
+        Err(error) => Err(error),
+    }
 }
 
 /// Reads the primary name of a unit, and the rest if it has a control group. `name` is any of its names.

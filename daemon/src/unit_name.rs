@@ -7,6 +7,8 @@
 use std::fmt;
 use std::iter;
 
+use crate::pattern::{Pattern, is_pattern};
+
 /// The slice that holds all others; its control group is the root.
 pub const ROOT_SLICE: &str = "-.slice";
 
@@ -19,12 +21,12 @@ const OTHER_TYPES: [&str; 5] = ["target", "device", "automount", "timer", "path"
 /// Of the types with a control group, those that may be templates (`unit_type_may_template`).
 const TEMPLATE_TYPES: [&str; 2] = ["service", "socket"];
 
-/// What a watch targets: a unit, or all instances of a template (`name@.service`).
+/// What a watch targets: a unit, all instances of a template (`name@.service`), or all units that a pattern matches.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Target(String);
 
 impl Target {
-    /// Reads the name of a unit or template that can have a control group.
+    /// Reads the name of a unit or template that can have a control group, or a pattern of such names.
     ///
     /// # Errors
     /// [`InvalidUnitName`] says what is wrong with it and what was expected.
@@ -42,23 +44,50 @@ impl Target {
 
     /// True if it means every instance of a template.
     pub fn is_template(&self) -> bool {
-        Parts::of(&self.0).is_ok_and(|parts| parts.instance == Some(""))
+        template_parts(&self.0).is_some()
     }
 
-    /// True if it is a slice, whose control group holds those of other units.
+    /// The pattern, if it is one.
+    pub fn pattern(&self) -> Option<Pattern> {
+        if is_pattern(&self.0) { Pattern::parse(&self.0).ok() } else { None }
+    }
+
+    /// True if it may mean more than one unit, of which none need be called like it.
+    pub fn is_many(&self) -> bool {
+        self.is_template() || is_pattern(&self.0)
+    }
+
+    /// True if it is a slice, or a pattern of slices: their control groups hold those of other units.
     pub fn is_slice(&self) -> bool {
-        Parts::of(&self.0).is_ok_and(|parts| parts.kind == "slice")
+        self.0.rsplit_once('.').is_some_and(|(_, kind)| kind == "slice")
     }
 
-    /// True if the unit of this name is meant: the target itself, or an instance of its template.
+    /// True if the unit of this name is meant: the target itself, an instance of its template, or what its pattern
+    /// matches.
     pub fn matches(&self, unit: &str) -> bool {
-        if !self.is_template() {
-            return self.0 == unit;
+        match self.pattern() {
+            Some(pattern) => pattern.matches(unit),
+            None if self.is_template() => template_of(unit).is_some_and(|template| self.0 == template),
+            None => self.0 == unit,
         }
-        let (Ok(template), Ok(unit)) = (Parts::of(&self.0), Parts::of(unit)) else { return false };
-        template.prefix == unit.prefix
-            && template.kind == unit.kind
-            && unit.instance.is_some_and(|instance| !instance.is_empty())
+    }
+}
+
+/// What comes before the `@` of a template, and its type.
+pub fn template_parts(name: &str) -> Option<(&str, &str)> {
+    match Parts::of(name) {
+        Ok(Parts { prefix, instance: Some(""), kind }) => Some((prefix, kind)),
+        _ => None,
+    }
+}
+
+/// The template that a unit is an instance of.
+pub fn template_of(unit: &str) -> Option<String> {
+    match Parts::of(unit) {
+        Ok(Parts { prefix, instance: Some(instance), kind }) if !instance.is_empty() => {
+            Some(format!("{prefix}@.{kind}"))
+        }
+        _ => None,
     }
 }
 
@@ -103,24 +132,8 @@ impl<'a> Parts<'a> {
                         (for a mount point: systemd-escape --path --suffix=mount PATH)"
                 .to_owned());
         }
-        if name.contains(['*', '?', '[']) {
-            return Err("patterns are not supported in this version; name each unit, a template \
-                        (name@.service) or the slice that holds them"
-                .to_owned());
-        }
-        if name.len() > NAME_MAX {
-            return Err(format!("it has {} bytes; a unit name has at most {NAME_MAX}", name.len()));
-        }
-        let (stem, kind) = name.rsplit_once('.').ok_or_else(|| no_suffix(name))?;
-        if !GROUPED_TYPES.contains(&kind) && !OTHER_TYPES.contains(&kind) {
-            return Err(no_suffix(name));
-        }
-        if let Some(wrong) = stem.chars().find(|c| !c.is_ascii_alphanumeric() && !":-_.\\@".contains(*c)) {
-            return Err(format!(
-                "{wrong:?} is not allowed in a unit name; allowed are letters, digits and : - _ . \\ @ \
-                 (systemd-escape escapes others)"
-            ));
-        }
+        let (stem, kind) = stem_and_kind(name)?;
+        stem.chars().try_for_each(check_character)?;
         let (prefix, instance) = match stem.split_once('@') {
             Some((prefix, instance)) => (prefix, Some(instance)),
             None => (stem, None),
@@ -132,9 +145,41 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// True if the names of units may have it.
+pub fn is_name_character(c: char) -> bool {
+    c.is_ascii_alphanumeric() || ":-_.\\@".contains(c)
+}
+
+/// Refuses what the names of units do not have.
+pub fn check_character(c: char) -> Result<(), String> {
+    if is_name_character(c) {
+        return Ok(());
+    }
+    Err(format!(
+        "{c:?} is not allowed in a unit name; allowed are letters, digits and : - _ . \\ @ (systemd-escape \
+         escapes others)"
+    ))
+}
+
+/// Takes off the type of a unit.
+fn stem_and_kind(name: &str) -> Result<(&str, &str), String> {
+    if name.len() > NAME_MAX {
+        return Err(format!("it has {} bytes; a unit name has at most {NAME_MAX}", name.len()));
+    }
+    match name.rsplit_once('.') {
+        Some((stem, kind)) if GROUPED_TYPES.contains(&kind) || OTHER_TYPES.contains(&kind) => {
+            Ok((stem, kind))
+        }
+        _ => Err(no_suffix(name)),
+    }
+}
+
 /// Says that a name ends in no type of unit, and which name may be meant.
 fn no_suffix(name: &str) -> String {
     let list = GROUPED_TYPES.join(", .");
+    if is_pattern(name) {
+        return format!("a pattern, too, must end in a type of unit, one of .{list}, as in web-*.service");
+    }
     let guess = format!("{name}.service");
     let hint = if Parts::of(&guess).is_ok() { format!("; did you mean {guess}?") } else { String::new() };
     format!("it does not end in a type of unit, one of .{list}{hint}")
@@ -142,24 +187,46 @@ fn no_suffix(name: &str) -> String {
 
 /// The rules for targets, beyond those for all unit names.
 fn check_target(name: &str) -> Result<(), String> {
+    if is_pattern(name) {
+        return check_pattern(name);
+    }
     let Parts { prefix, instance, kind } = Parts::of(name)?;
+    check_kind(kind, instance.is_some())?;
+    let dashes_wrong = prefix.starts_with('-') || prefix.ends_with('-') || prefix.contains("--");
+    if kind == "slice" && name != ROOT_SLICE && dashes_wrong {
+        return Err("the - in the name of a slice separates it from its parent slice: there must be a name \
+                    on both sides of each"
+            .to_owned());
+    }
+    Ok(())
+}
+
+/// The rules for patterns. What no unit's name can match is refused.
+fn check_pattern(name: &str) -> Result<(), String> {
+    let (stem, kind) = stem_and_kind(name)?;
+    check_kind(kind, stem.contains('@'))?;
+    if stem.ends_with('@') {
+        return Err(format!(
+            "only templates have a name that ends in @.{kind}, and they do not run; for all instances of them \
+             write {stem}*.{kind}"
+        ));
+    }
+    Pattern::parse(name).map(drop)
+}
+
+/// Refuses types of units without a control group, and instances of what has no templates.
+fn check_kind(kind: &str, is_instance: bool) -> Result<(), String> {
     if OTHER_TYPES.contains(&kind) {
         return Err(format!(
             "no {kind} unit has a control group, so no process runs in it; name the unit that it \
              activates or contains"
         ));
     }
-    if instance.is_some() && !TEMPLATE_TYPES.contains(&kind) {
+    if is_instance && !TEMPLATE_TYPES.contains(&kind) {
         return Err(format!(
             "a {kind} unit has no templates and no instances; only .{} have them",
             TEMPLATE_TYPES.join(" and .")
         ));
-    }
-    let dashes_wrong = prefix.starts_with('-') || prefix.ends_with('-') || prefix.contains("--");
-    if kind == "slice" && name != ROOT_SLICE && dashes_wrong {
-        return Err("the - in the name of a slice separates it from its parent slice: there must be a name \
-                    on both sides of each"
-            .to_owned());
     }
     Ok(())
 }
@@ -249,6 +316,9 @@ mod tests {
             ("system-getty.slice", false, true),
             ("-.mount", false, false),
             (r"srv-www\x2ddata.mount", false, false),
+            ("web-*.service", false, false),
+            ("web-[0-9]@?.socket", false, false),
+            ("user-*.slice", false, true),
             (r"dev-vda2.swap", false, false),
             ("dbus-:1.2-org.freedesktop.problems@0.service", false, false),
             (".service.service", false, false),
@@ -277,9 +347,14 @@ mod tests {
             ("nginx\n.service", r"'\n' is not allowed"),
             ("nginx\0.service", r"'\0' is not allowed"),
             ("bücher.service", "'ü' is not allowed"),
-            ("web-*.service", "patterns are not supported"),
-            ("web-?.service", "patterns are not supported"),
-            ("web-[ab].service", "patterns are not supported"),
+            ("web-*", "a pattern, too, must end in a type of unit"),
+            ("web-[ab", "a pattern, too, must end in a type of unit"),
+            ("web.[s]ervice", "a pattern, too, must end in a type of unit"),
+            ("web-[ab.service", "no ]"),
+            ("web/*.service", "'/' is not allowed"),
+            ("web*@.service", "web*@*.service"),
+            ("web-*.timer", "no timer unit has a control group"),
+            ("web@*.slice", "a slice unit has no templates"),
             (".service", "no name before"),
             ("@.service", "no name before"),
             ("@tty1.service", "no name before"),
@@ -309,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_matches_itself_and_a_template_its_instances() {
+    fn a_target_matches_itself_a_template_its_instances_and_a_pattern_what_it_says() {
         let cases = [
             ("nginx.service", "nginx.service", true),
             ("nginx.service", "nginx.socket", false),
@@ -323,6 +398,9 @@ mod tests {
             ("getty@.service", "serial-getty@tty1.service", false),
             ("getty@tty1.service", "getty@tty1.service", true),
             ("getty@tty1.service", "getty@tty2.service", false),
+            ("getty*.service", "getty@tty2.service", true),
+            ("*.service", "getty.socket", false),
+            ("user-*.slice", "user-1000.slice", true),
         ];
         for (target, unit, expected) in cases {
             assert_eq!(Target::parse(target).unwrap().matches(unit), expected, "{target} {unit}");

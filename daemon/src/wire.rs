@@ -35,7 +35,8 @@ wire! {
     bpf_record = 200,
     group_record = 24,
     group = 56,
-    name_key = 260,
+    name_key = 264,
+    pattern_state = 260,
     name_value = 16,
     target_counters = 1088,
 }

@@ -4,7 +4,7 @@ import os
 
 import pytest
 from harness import (
-    PROGRAMS, SCRATCH, SERVICE, add_watch, daemon_reload, read_account, records, remove_watch, run,
+    PROGRAMS, SCRATCH, SERVICE, BusError, add_watch, daemon_reload, map_keys, read_account, records, remove_watch, run,
     run_service, service_text, show, wait_for, watch_properties, watching, write_unit,
 )  # fmt: skip
 
@@ -104,6 +104,49 @@ def test_a_template_means_its_instances(units):
             assert slices == {rb"system-tl\x2dtmpl.slice"}
 
 
+def test_a_pattern_means_what_it_matches(units):
+    """Beside a template and another pattern: each watch has its own, also of what is matched by two."""
+    seen = {}
+    with (
+        watching("tl-t*@[!b].service", "open") as first,
+        watching("tl-*@b.service", "open") as second,
+        watching("tl-tmpl@.service", "exec") as template,
+        watching("tl-*.service", "exec") as all_of_them,
+    ):
+        before = {name: len(told(units[f"tmpl-{name}"])) for name in "ab"}
+        for name in "aab":
+            start(f"tl-tmpl@{name}.service")
+        start("tl-steady.service")
+        for name in "ab":
+            unit = f"tl-tmpl@{name}.service"
+            ids = told(units[f"tmpl-{name}"])[before[name]:]
+            assert [i for i in opens_of(unit) if i in ids] == ids
+            assert [r.invocation_id for r in records(unit, "exec") if r.invocation_id in ids] == ids
+        for watch in (first, second, template, all_of_them):
+            seen[watch] = {event: counts[0] for event, counts in watch_properties(watch)["EventCounts"].items()}
+    # What a program opens is the same each time: the two starts of a are two of b.
+    assert seen[first]["open"] == 2 * seen[second]["open"] > 0
+    assert seen[template] == {"exec": 3}
+    assert seen[all_of_them] == {"exec": 4}
+
+
+def test_patterns_leave_nothing_behind(units):
+    with watching("tl-*.service", "open"), watching("*@.service.service", "open"):
+        assert map_keys("patterns") and map_keys("names")
+        with watching("tl-?[0-9]*.slice", "open"):
+            assert map_keys("patterns") and map_keys("names")
+    assert (map_keys("patterns"), map_keys("names")) == ([], [])
+
+
+def test_patterns_have_a_limit():
+    """Which of the last twenty bytes is an "a" takes a million states."""
+    with pytest.raises(BusError, match="patterns of all watches"):
+        add_watch("*a????????????????????.service", "open")
+    with watching("tl-*.service", "open"):
+        start("tl-steady.service")
+        assert records("tl-steady.service", "open")
+
+
 def test_a_slice_means_what_is_in_it_now_and_later(units):
     start("tl-sliced.service")
     with watching("tl-run.slice", "open", "exec") as watch:
@@ -120,6 +163,18 @@ def test_a_slice_means_what_is_in_it_now_and_later(units):
         assert late.slice == b"tl-run-deep.slice"
         assert late.cgroup == b"/tl.slice/tl-run.slice/tl-run-deep.slice/tl-late.service"
         assert [r.path for r in records("tl-sliced.service", "exec")] == [os.fsencode(os.path.realpath("/bin/sleep"))]
+
+
+def test_a_pattern_of_slices_means_what_is_in_them(units):
+    with watching("tl-r?n.slice", "exec"), watching("tl-run-*.slice", "open") as deep:
+        start("tl-sliced.service")
+        start("tl-late.service")
+        ids = told(units["late"])[-1:]
+        assert [i for i in opens_of("tl-late.service") if i in ids] == ids
+        assert ids[0] in [r.invocation_id for r in records("tl-late.service", "exec")]
+        assert records("tl-sliced.service", "open") == []
+        assert watch_properties(deep)["ControlGroups"] in ([], ["/tl.slice/tl-run.slice/tl-run-deep.slice"])
+        run("systemctl", "stop", "tl-sliced.service")
 
 
 def test_a_unit_that_runs_when_the_watch_is_made():

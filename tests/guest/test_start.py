@@ -52,6 +52,11 @@ KINDS = {
         "tl-starts.slice", "systemctl start tl-sliced.service", 1,
         "tl-sliced.service", "/tl.slice/tl-starts.slice/tl-sliced.service",
     ),
+    "pattern": (
+        "tl-[!a-s]*p?ttern-*.service",
+        f"systemd-run --quiet --wait --collect --unit=tl-the-pattern-$n -p StandardOutput=append:{ACCOUNT} {PROGRAM}", 1,
+        "tl-the-pattern-{n}.service", "/system.slice/tl-the-pattern-{n}.service",
+    ),
     "transient": (
         "tl-transient.service",
         f"systemd-run --quiet --wait --collect --unit=tl-transient -p StandardOutput=append:{ACCOUNT} {PROGRAM}", 1,

@@ -7,8 +7,10 @@ use crate::systemd::Change;
 use crate::unit_name::Target;
 
 /// How to find out about a target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum How {
+    /// Of a template or a pattern, only these units: else each that starts would be a reason to ask about all.
+    Units(BTreeSet<String>),
     /// Of a unit whose primary name is known, without loading it.
     Refresh,
     /// From the name that was given, loading the unit.
@@ -22,8 +24,8 @@ pub struct Question {
     pub id: WatchId,
     /// What is watched.
     pub target: Target,
-    /// Primary name, as far as it is known.
-    pub primary: String,
+    /// What is known of it.
+    pub known: Resolution,
     /// How to ask.
     pub how: How,
 }
@@ -77,11 +79,22 @@ impl Watches {
     pub fn outdate(&mut self, change: &Change) {
         for entry in self.entries.values_mut() {
             let how = match change {
-                Change::Unit(unit) if entry.target.matches(unit) || entry.known.id == *unit => How::Refresh,
+                Change::Unit(unit) if entry.target.is_many() && entry.target.matches(unit) => {
+                    How::Units(BTreeSet::from([unit.clone()]))
+                }
+                Change::Unit(unit) if entry.target.as_str() == unit || entry.known.id == *unit => {
+                    How::Refresh
+                }
                 Change::Unit(_) | Change::SelfTested(_) => continue,
                 Change::Reloaded | Change::Arrived => How::Resolve,
             };
-            entry.outdated = entry.outdated.max(Some(how));
+            entry.outdated = match (entry.outdated.take(), how) {
+                (Some(How::Units(mut all)), How::Units(more)) => {
+                    all.extend(more);
+                    Some(How::Units(all))
+                }
+                (before, how) => before.max(Some(how)),
+            };
         }
     }
 
@@ -98,8 +111,7 @@ impl Watches {
         for (&id, entry) in &mut self.entries {
             let outdated = entry.outdated.take();
             let Some(how) = (if self.answering { Some(How::Resolve) } else { outdated }) else { continue };
-            let (target, primary) = (entry.target.clone(), entry.known.id.clone());
-            questions.push(Question { id, target, primary, how });
+            questions.push(Question { id, target: entry.target.clone(), known: entry.known.clone(), how });
         }
         (self.answering || !questions.is_empty()).then_some(questions)
     }
@@ -174,12 +186,12 @@ mod tests {
 
     #[test]
     fn a_change_outdates_what_it_concerns() {
-        use How::{Refresh, Resolve};
+        use How::{Refresh, Resolve, Units};
         let unit = |name: &str| Change::Unit(name.to_owned());
         let cases = [
             (unit("alias.service"), vec![(1, Refresh)]),
             (unit("a.service"), vec![(1, Refresh)]),
-            (unit("t@1.service"), vec![(2, Refresh)]),
+            (unit("t@1.service"), vec![(2, Units(BTreeSet::from(["t@1.service".to_owned()])))]),
             (unit("t@.service"), vec![(2, Refresh)]),
             (unit("c.service"), vec![(3, Refresh)]),
             (unit("c.socket"), vec![]),
@@ -197,6 +209,11 @@ mod tests {
     #[test]
     fn the_more_thorough_question_wins() {
         let mut watches = settled();
+        for unit in ["t@1.service", "t@2.service"] {
+            watches.outdate(&Change::Unit(unit.to_owned()));
+        }
+        let both = ["t@1.service".to_owned(), "t@2.service".to_owned()];
+        assert_eq!(asked(&mut watches), [(2, How::Units(BTreeSet::from(both)))]);
         watches.outdate(&Change::Reloaded);
         watches.outdate(&Change::Unit("c.service".to_owned()));
         assert_eq!(asked(&mut watches)[2], (3, How::Resolve));
