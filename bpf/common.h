@@ -233,7 +233,11 @@ static __always_inline void want_path(struct assembly *a, enum string_slot slot,
 
 static __always_inline void want_file_path(struct assembly *a, enum string_slot slot, struct file *file)
 {
-	want_path(a, slot, BPF_CORE_READ(file, f_path.mnt), BPF_CORE_READ(file, f_path.dentry));
+	struct path path = {};
+
+	/* As it lies in the kernel: these two are all of it. */
+	bpf_core_read(&path, sizeof(path), &file->f_path);
+	want_path(a, slot, path.mnt, path.dentry);
 }
 
 static __always_inline void want_exe(struct assembly *a)

@@ -23,6 +23,31 @@ struct {
 	__type(value, struct walk);
 } walks SEC(".maps");
 
+/* What is read of each component at once, as it lies in the kernel: reading is most of what a walk costs. */
+struct component {
+	struct dentry *parent;
+	__u32 hash;
+	__u32 length;
+	const unsigned char *name;
+};
+
+static __always_inline void read_component(struct component *c, struct dentry *dentry)
+{
+	/* So it is in every kernel until now. */
+	if (bpf_core_field_offset(struct dentry, d_name) ==
+		    bpf_core_field_offset(struct dentry, d_parent) + offsetof(struct component, hash) &&
+	    bpf_core_field_offset(struct dentry, d_name.len) ==
+		    bpf_core_field_offset(struct dentry, d_parent) + offsetof(struct component, length) &&
+	    bpf_core_field_offset(struct dentry, d_name.name) ==
+		    bpf_core_field_offset(struct dentry, d_parent) + offsetof(struct component, name)) {
+		bpf_core_read(c, sizeof(*c), &dentry->d_parent);
+		return;
+	}
+	c->parent = BPF_CORE_READ(dentry, d_parent);
+	c->length = BPF_CORE_READ(dentry, d_name.len);
+	c->name = BPF_CORE_READ(dentry, d_name.name);
+}
+
 /*
  * Walks and leaves the path in `walks`. A global function with scalar arguments, so that the verifier
  * looks at it once for a program rather than once for a call.
@@ -44,8 +69,7 @@ __noinline int walk_path(__u64 mnt_address, __u64 dentry_address)
 	walk->start = STRING_MAX;
 	walk->state = 0;
 	for (int i = 0; i < WALK_STEPS; i++) {
-		struct dentry *parent;
-		struct qstr name;
+		struct component c = {};
 		__u32 start = walk->start;
 		__u32 length;
 
@@ -66,23 +90,22 @@ __noinline int walk_path(__u64 mnt_address, __u64 dentry_address)
 			mnt_root = BPF_CORE_READ(vfsmount, mnt_root);
 			continue;
 		}
-		parent = BPF_CORE_READ(dentry, d_parent);
-		if (parent == dentry) {
+		read_component(&c, dentry);
+		if (c.parent == dentry) {
 			walk->state |= STRING_UNREACHABLE;
 			return 0;
 		}
-		bpf_core_read(&name, sizeof(name), &dentry->d_name);
-		length = BPF_CORE_READ(dentry, d_name.len) & NAME_LONGEST;
+		length = c.length & NAME_LONGEST;
 		if (start > STRING_MAX || start < length + 1)
 			break;
 		start -= length + 1;
 		if (start > STRING_MAX)
 			break;
-		if (bpf_probe_read_kernel(walk->text + start + 1, length, BPF_CORE_READ(dentry, d_name.name)))
+		if (bpf_probe_read_kernel(walk->text + start + 1, length, c.name))
 			break;
 		walk->text[start] = '/';
 		walk->start = start;
-		dentry = parent;
+		dentry = c.parent;
 	}
 	/* Ran out of room or of steps, or a name was not readable: what is there is the end of the path. */
 	walk->state |= STRING_TRUNCATED;
