@@ -347,7 +347,6 @@ impl Auditor {
     fn apply(&mut self) -> Result<(), Refusal> {
         let too_many = |TooMany| Refusal::LimitReached(plan::TOO_MANY_PATTERNS.to_owned());
         self.cover = Cover::new(&self.state.watches, &self.cover).map_err(too_many)?;
-        let plans = self.cover.names().map_err(too_many)?;
         let wanted = self.wanted();
         self.probes.want(&mut self.kernel, wanted).map_err(|e| Refusal::Kernel(e.to_string()))?;
         let mut names = HashMap::new();
@@ -357,7 +356,7 @@ impl Auditor {
             let start = self.kernel.enter_patterns(self.cover.automaton()).map_err(|e| limit(&e))?;
             self.patterns = (Rc::clone(self.cover.automaton()), start);
         }
-        for plan in plans {
+        for plan in self.cover.names() {
             let parent = self.target(&plan.parent)?.target;
             let watched = self.target(&plan.set)?;
             targets.extend([parent, watched.target]);

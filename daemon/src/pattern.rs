@@ -64,8 +64,9 @@ impl Pattern {
     /// True if it matches all of a name.
     pub fn matches(&self, name: &str) -> bool {
         let patterns = [self];
-        let step = |at: Positions, byte| step(&patterns, &at, byte);
-        matched(&patterns, &name.bytes().fold(begin(&patterns), step)).next().is_some()
+        let step = |at: Positions, c| one(c).ok().map(|byte| step(&patterns, &at, byte));
+        let end = name.chars().try_fold(begin(&patterns), step);
+        end.is_some_and(|end| matched(&patterns, &end).next().is_some())
     }
 }
 
@@ -120,21 +121,26 @@ fn begin(patterns: &[&Pattern]) -> Positions {
     positions
 }
 
-fn step(patterns: &[&Pattern], positions: &Positions, byte: u8) -> Positions {
+/// What comes after one of these bytes; each set of the pieces here has all of them, or none.
+fn step(patterns: &[&Pattern], positions: &Positions, bytes: Bytes) -> Positions {
     let mut next = Positions::new();
-    if usize::from(byte) >= ASCII {
-        return next;
-    }
     for &(pattern, piece) in positions {
         match patterns[pattern].0.get(piece) {
             Some(Piece::Any) => add(patterns, &mut next, pattern, piece),
-            Some(Piece::One(set)) if set >> byte & 1 != 0 => {
-                add(patterns, &mut next, pattern, piece + 1);
-            }
+            Some(Piece::One(set)) if set & bytes != 0 => add(patterns, &mut next, pattern, piece + 1),
             _ => (),
         }
     }
     next
+}
+
+/// Bytes that some piece here tells from others; all others lead to the same.
+fn told_apart(patterns: &[&Pattern], positions: &Positions) -> Bytes {
+    let set = |&(pattern, piece): &(usize, usize)| match patterns[pattern].0.get(piece) {
+        Some(Piece::One(set)) => *set,
+        _ => 0,
+    };
+    positions.iter().map(set).fold(0, |all, set| all | set)
 }
 
 /// The patterns that match a name which ends here.
@@ -191,9 +197,10 @@ impl Automaton {
         number(begin(patterns), &mut states)?;
         let mut next = Vec::new();
         while let Some(positions) = states.get(next.len()).cloned() {
-            let mut row = [DEAD; ASCII];
-            for (byte, to) in (0..).zip(&mut row) {
-                *to = number(step(patterns, &positions, byte), &mut states)?;
+            let told_apart = told_apart(patterns, &positions);
+            let mut row = [number(step(patterns, &positions, 0), &mut states)?; ASCII];
+            for (byte, to) in row.iter_mut().enumerate().filter(|(byte, _)| told_apart >> byte & 1 != 0) {
+                *to = number(step(patterns, &positions, 1 << byte), &mut states)?;
             }
             next.push(row);
         }

@@ -59,9 +59,15 @@ pub const TOO_MANY_PATTERNS: &str = "The patterns of all watches together have t
 pub struct Cover {
     /// By the name of a unit (with aliases also their unit's), of a template, or a pattern.
     by_name: HashMap<String, BTreeSet<WatchId>>,
-    patterns: Vec<String>,
+    patterns: Names,
+    slices: Names,
+}
+
+/// Names and patterns, sorted, and their automaton.
+#[derive(Debug, Default)]
+struct Names {
+    names: Vec<String>,
     automaton: Rc<Automaton>,
-    slices: Vec<String>,
 }
 
 /// What a new group of a unit gets.
@@ -85,26 +91,21 @@ impl Cover {
             by_name.entry(watch.name()).or_default().insert(*id);
             by_name.entry(watch.target.to_string()).or_default().insert(*id);
         }
-        let names = |wanted: fn(&Target) -> bool| {
-            let mut names: Vec<_> =
-                watches.values().map(|w| &w.target).filter(|t| wanted(t)).map(Target::to_string).collect();
-            names.sort();
-            names.dedup();
-            names
-        };
-        let patterns = names(|t| t.pattern().is_some());
-        let slices = names(Target::is_slice);
-        let automaton = if patterns == before.patterns {
-            Rc::clone(&before.automaton)
-        } else {
-            Rc::new(automaton(&patterns, PATTERN_STATES as usize)?)
-        };
-        Ok(Self { by_name, patterns, automaton, slices })
+        Ok(Self {
+            by_name,
+            patterns: Names::new(
+                watches,
+                |t| t.pattern().is_some(),
+                &before.patterns,
+                PATTERN_STATES as usize,
+            )?,
+            slices: Names::new(watches, Target::is_slice, &before.slices, SLICE_STATES)?,
+        })
     }
 
     /// The automaton of all patterns.
     pub fn automaton(&self) -> &Rc<Automaton> {
-        &self.automaton
+        &self.patterns.automaton
     }
 
     fn of_name(&self, name: &str) -> impl Iterator<Item = WatchId> {
@@ -112,18 +113,14 @@ impl Cover {
     }
 
     fn of_patterns(&self, set: SetId) -> impl Iterator<Item = WatchId> {
-        self.automaton
-            .set(set)
-            .iter()
-            .filter_map(|i| self.patterns.get(*i))
-            .flat_map(|name| self.of_name(name))
+        self.patterns.set(set).flat_map(|name| self.of_name(name))
     }
 
     /// The watches that name a unit, in whatever way.
     fn naming(&self, unit: &str) -> BTreeSet<WatchId> {
         let mut set: BTreeSet<_> = self.of_name(unit).collect();
         set.extend(template_of(unit).iter().flat_map(|template| self.of_name(template)));
-        set.extend(self.of_patterns(self.automaton.matched(START, unit)));
+        set.extend(self.of_patterns(self.patterns.automaton.matched(START, unit)));
         set
     }
 
@@ -131,7 +128,7 @@ impl Cover {
     pub fn covering(&self, control_group: &str) -> Set {
         let place = place_of(control_group);
         let mut set = self.naming(place.unit);
-        if !self.slices.is_empty() {
+        if !self.slices.names.is_empty() {
             set.extend(slice_ancestors(place.slice).flat_map(|slice| self.naming(&slice)));
         }
         set.into_iter().collect()
@@ -146,11 +143,10 @@ impl Cover {
     ///
     /// The slices above a slice are in its name, each up to a dash. So the sets are found by going over all that names
     /// can be: a state of the watched slices' automaton, and the watches of the slices above.
-    fn parents(&self) -> Result<BTreeSet<Set>, TooMany> {
-        let slices = automaton(&self.slices, SLICE_STATES)?;
+    fn parents(&self) -> BTreeSet<Set> {
+        let slices = &self.slices.automaton;
         let ending = |state| -> BTreeSet<WatchId> {
-            let matched = slices.set(slices.matched(state, ".slice"));
-            matched.iter().filter_map(|i| self.slices.get(*i)).flat_map(|slice| self.of_name(slice)).collect()
+            self.slices.set(slices.matched(state, ".slice")).flat_map(|name| self.of_name(name)).collect()
         };
         let root = self.naming(ROOT_SLICE);
         let mut parents = BTreeSet::from([Set::new(), root.iter().copied().collect()]);
@@ -173,16 +169,16 @@ impl Cover {
                 }
             }
         }
-        Ok(parents)
+        parents
     }
 
     /// The table from which the kernel side tells what a new unit's group gets.
     ///
     /// A unit's parent is a slice, so there are only as many sets above it as there can be of watched slices; each name
     /// gets an entry below each of them. An instance of a template gets one for each set of patterns that it may match.
-    pub fn names(&self) -> Result<Vec<NamePlan>, TooMany> {
+    pub fn names(&self) -> Vec<NamePlan> {
         let mut own: Vec<(&str, SetId, BTreeSet<WatchId>)> = Vec::new();
-        own.extend(self.automaton.sets().map(|(set, _)| ("", set, self.of_patterns(set).collect())));
+        own.extend(self.patterns.automaton.sets().map(|(set, _)| ("", set, self.of_patterns(set).collect())));
         for name in self.by_name.keys().filter(|name| !is_pattern(name)) {
             let Some((prefix, kind)) = template_parts(name) else {
                 own.push((name, 0, self.naming(name)));
@@ -193,7 +189,7 @@ impl Cover {
             }
         }
         let mut plans = Vec::new();
-        for parent in self.parents()? {
+        for parent in self.parents() {
             for (name, patterns, own) in &own {
                 let set: BTreeSet<_> = own.iter().chain(&parent).copied().collect();
                 plans.push(NamePlan {
@@ -205,19 +201,19 @@ impl Cover {
             }
         }
         plans.sort();
-        Ok(plans)
+        plans
     }
 
     /// The sets of patterns that instances of a template may match, whose names begin and end so.
     fn instances(&self, start: &str, end: &str) -> BTreeSet<SetId> {
         let mut sets = BTreeSet::new();
         let mut known = HashSet::new();
-        let mut open = vec![self.automaton.walk(START, start)];
+        let mut open = vec![self.patterns.automaton.walk(START, start)];
         while let Some(state) = open.pop() {
             for c in (0..128).filter(|c| is_name_character(char::from(*c))) {
-                let next = self.automaton.step(state, c);
+                let next = self.patterns.automaton.step(state, c);
                 if known.insert(next) {
-                    sets.insert(self.automaton.matched(next, end));
+                    sets.insert(self.patterns.automaton.matched(next, end));
                     open.push(next);
                 }
             }
@@ -226,13 +222,33 @@ impl Cover {
     }
 }
 
-/// The automaton of names and patterns; each can be one, or it would not be watched.
-fn automaton(names: &[String], limit: usize) -> Result<Automaton, TooMany> {
-    let parse = |name: &String| {
-        if is_pattern(name) { Pattern::parse(name).ok() } else { Pattern::literal(name).ok() }
-    };
-    let patterns = names.iter().map(parse).collect::<Option<Vec<_>>>().ok_or(TooMany)?;
-    Automaton::new(&patterns.iter().collect::<Vec<_>>(), limit)
+impl Names {
+    /// Those of some of the watches, in at most as many states as this. Where they are the same as before, so is the
+    /// automaton.
+    fn new(
+        watches: &Watches,
+        wanted: fn(&Target) -> bool,
+        before: &Self,
+        limit: usize,
+    ) -> Result<Self, TooMany> {
+        let targets = watches.values().map(|w| &w.target).filter(|target| wanted(target));
+        let names: Vec<_> = targets.map(Target::to_string).collect::<BTreeSet<_>>().into_iter().collect();
+        if names == before.names {
+            return Ok(Self { names, automaton: Rc::clone(&before.automaton) });
+        }
+        // Each can be read, or it would not be watched.
+        let parse = |name: &String| {
+            if is_pattern(name) { Pattern::parse(name).ok() } else { Pattern::literal(name).ok() }
+        };
+        let patterns = names.iter().map(parse).collect::<Option<Vec<_>>>().ok_or(TooMany)?;
+        let automaton = Automaton::new(&patterns.iter().collect::<Vec<_>>(), limit)?;
+        Ok(Self { names, automaton: Rc::new(automaton) })
+    }
+
+    /// Those of a set.
+    fn set(&self, number: SetId) -> impl Iterator<Item = &String> {
+        self.automaton.set(number).iter().filter_map(|i| self.names.get(*i))
+    }
 }
 
 #[cfg(test)]
@@ -312,7 +328,7 @@ mod tests {
             ("t@1.service", "t@1.service"),
             ("-.slice", "-.slice"),
         ]);
-        let plans = cover.names().unwrap();
+        let plans = cover.names();
         for (parent, unit, key) in [
             ("/system.slice", "a.service", "a.service"),
             ("/a.slice", "a.service", "a.service"),
@@ -331,7 +347,7 @@ mod tests {
     /// What the kernel side finds for a unit below a slice: by its name, else by what patterns match it and its
     /// template, else by these patterns alone.
     fn found<'a>(cover: &Cover, plans: &'a [NamePlan], parent: &Set, unit: &str) -> Option<&'a Set> {
-        let patterns = cover.automaton.matched(START, unit);
+        let patterns = cover.automaton().matched(START, unit);
         let find = |name: &str, patterns: u32| {
             plans
                 .iter()
@@ -358,7 +374,7 @@ mod tests {
             ("*.socket", "*.socket"),
             ("old.service", "web-new.service"),
         ]);
-        let plans = cover.names().unwrap();
+        let plans = cover.names();
         let units = [
             "web-.service",
             "web-1.service",
@@ -410,7 +426,7 @@ mod tests {
     #[test]
     fn patterns_that_match_what_each_other_do_have_a_set_for_each_case() {
         let cover = cover(&[("a*.service", "a*.service"), ("*b.service", "*b.service")]);
-        let plans = cover.names().unwrap();
+        let plans = cover.names();
         assert_eq!(plans.iter().map(|p| p.set.clone()).collect::<Vec<_>>(), [[2].as_slice(), &[1, 2], &[1]]);
     }
 }
