@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from harness import (
-    PROGRAMS, count_records, cursor, flush, messages, records, run, run_service, show, wait_for, watch_properties, watching,
+    PROGRAMS, cursor, flush, messages, records, run, run_service, show, values, wait_for, watch_properties, watching,
 )  # fmt: skip
 
 pytestmark = pytest.mark.daemon
@@ -21,16 +21,18 @@ def flood(unit, count):
     return count
 
 
-def check(unit, watch, total, since):
-    """What is not in the journal is lost, and told of, and the numbers say so, too."""
+def check(unit, watch, total, since, twice=0):
+    """What is not in the journal is lost, and told of, and the numbers say so, too. At most so many may be there twice."""
     flush()
     seen, recorded, lost, _ = watch_properties(watch)["EventCounts"]["open"]
     assert (seen, recorded + lost) == (total, total)
-    assert count_records(unit, "open") == recorded
+    numbers = values("TRACELEFT_SEQ", f"TRACELEFT_UNIT={unit}", "TRACELEFT_EVENT=open")
+    assert len(set(numbers)) == recorded
+    assert len(numbers) - recorded <= twice
     told = sum(int(r.count) for r in records(unit, "lost", since=since, flushed=False) if r.lost_event == b"open")
     assert told == lost
     verified = run("traceleftd", "--verify", f"--after-cursor={since}", check=False)
-    assert verified.returncode == 0, verified.stdout
+    assert verified.returncode == 0 or (len(numbers) > recorded and " missing " not in verified.stdout), verified.stdout
     return lost
 
 
@@ -114,4 +116,5 @@ def test_its_disk_is_full(small_disk):
         wait_for(lambda: watch_properties(watch)["Lost"], "journald has no room")
         filler.unlink()
         total += flood(unit, 100)
-        assert check(unit, watch, total, since) > 0
+        # At an entry that it has no room to link, journald begins another file, and writes it there, too.
+        assert check(unit, watch, total, since, twice=1) > 0
