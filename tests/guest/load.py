@@ -50,7 +50,8 @@ class Load:
             paths = values("TRACELEFT_PATH", f"TRACELEFT_UNIT={unit}", "TRACELEFT_EVENT=open")
             opened = [path for path in paths if path.startswith(f"{self.directories[unit]}/")]
             expected = [f"{self.directories[unit]}/{n}" for n in range(told["made"])]
-            assert sorted(set(expected) - set(opened)) == [], unit
+            missing = sorted(set(expected) - set(opened))
+            assert missing == [], (unit, watch_properties(watch)["EventCounts"], properties()["LostByCause"])
             assert opened == expected, f"{unit}: not each once and in order"
             n = told["made"]
             assert watch_properties(watch)["EventCounts"] == {"open": [n, n, 0, 0], "exec": [1, 1, 0, 0]}
