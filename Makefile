@@ -2,7 +2,7 @@
 
 # That of .cargo/config.toml.
 TARGET := x86_64-unknown-linux-gnu
-C_FILES := $(wildcard bpf/*.[ch] tests/programs/*.[ch])
+C_FILES := $(wildcard bpf/*.[ch] tests/programs/*.[ch] tests/bench/*.[ch])
 SHELL_SCRIPTS = $(shell grep -rslE '^\#!/bin/(ba)?sh' packaging tests .ci)
 MAN_PAGES := $(wildcard man/*.[1-9])
 
@@ -10,12 +10,12 @@ MAN_PAGES := $(wildcard man/*.[1-9])
 SHELL := /bin/bash
 .SHELLFLAGS := -o pipefail -ec
 
-# For "make test": the kernels and the tests to run; tests/run says what there is.
+# For "make test" and "make bench": the kernels and the tests to run; tests/run says what there is.
 export KERNELS TESTS
 
 # The targets of one call are made in the order given: cargo uses all processors by itself.
 .NOTPARALLEL:
-.PHONY: build help setup check test soak demo deb install clean
+.PHONY: build help setup check test soak bench demo deb install clean
 
 build: ## build the daemon (this is what "make" does)
 	cargo build --release --locked
@@ -42,6 +42,9 @@ test: setup check deb ## all of "check", then the tests in guests; KERNELS= and 
 soak: setup deb ## an hour of mixed load with faults at random; TRACELEFT_SOAK_SECONDS=, TRACELEFT_SOAK_SEED=
 	export TRACELEFT_SOAK_SECONDS=$${TRACELEFT_SOAK_SECONDS:-3600}; \
 	LIMIT=$$((TRACELEFT_SOAK_SECONDS + 1800)) tests/run "$${KERNELS:-6.1}" test_soak
+
+bench: setup deb ## what it costs, beside others of its kind, in instructions: target/bench/report.html; KERNELS= selects
+	tests/bench/run
 
 demo: setup deb ## boot a guest and show the journal of a watched nginx
 	tests/demo
