@@ -370,15 +370,15 @@ def measure(session, name, loads):
         took = load.work(name, operations)
         session.drain()
         after = session.used()
+        if name == "tcp":
+            # Or the next would have less ports to choose from.
+            time.sleep(TIME_WAIT)
         return took / (what.bursts * (operations or 1)), [now - then for now, then in zip(after, before)]
 
     # What the recorder does in that time anyway.
     idle = account(audited, 0)[1]
     app, busy = account(audited, what.operations)
     unaudited, beside = account(other, what.operations)
-    if name == "tcp":
-        # Or the next would have less ports to choose from.
-        time.sleep(TIME_WAIT)
     recorder, journald = ((now - then) / generated for now, then in zip(busy, idle))
     return {
         "app": round(app),
@@ -394,7 +394,9 @@ def measure(session, name, loads):
 def measure_recorder(name, loads):
     """All workloads of a recorder."""
     results = {}
+    # Each begins with a journal of its own.
     run("journalctl", "--rotate")
+    settle(Session())
     for workloads, context in RECORDERS[name](loads):
         with context as session:
             for workload in workloads:
