@@ -324,7 +324,8 @@ def traceleft(backend):
         # The default is left unsaid: older versions do not have the setting.
         SETTINGS.write_text("" if backend == "kprobe" else f'probe-backend = "{backend}"\n')
         checked = run("traceleftd", "--check", check=False)
-        if checked.returncode != 0:
+        if checked.returncode != 0 and backend != "kprobe":
+            SETTINGS.write_text("")
             raise Unavailable((checked.stdout + checked.stderr).strip())
         run("systemctl", "restart", "traceleftd.service")
         for workload, what in WORKLOADS.items():
