@@ -26,7 +26,7 @@ h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 20px; margin: 48px 0 0;
 h3 { font-size: 16px; margin: 32px 0 0; }
 p { max-width: 78ch; margin: 8px 0; } .soft, caption, figcaption { color: var(--soft); }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 8px 32px; }
-figure { margin: 12px 0 0; } figcaption { font-size: 13px; } svg { width: 100%; height: auto; display: block; }
+figure { margin: 12px 0 0; max-width: 560px; } figcaption { font-size: 13px; } svg { width: 100%; height: auto; display: block; }
 svg text { font: 12px system-ui, sans-serif; fill: var(--text); } svg .value { fill: var(--soft); }
 svg .ours { font-weight: 600; } .axis { stroke: var(--line); }
 .app { fill: var(--app); background: var(--app); } .unaudited { fill: var(--unaudited); background: var(--unaudited); }
@@ -127,6 +127,8 @@ def page(measured):
 <p>Instructions for one operation, above those without a recorder, counted in a guest with one processor. A recorded
 process works in bursts, and beside it one that is not recorded; recorder and journald catch up in between. Caches,
 branches and other processors are not modelled: read the figures as ratios.</p>
+<p>They do not write the same. bpftrace and the tools of bcc print a line for each record. Records of traceleftd are
+entries of the journal, those of auditd are lines of its own log and, as Debian has it, entries of the journal, too.</p>
 {sections}
 </html>
 """
