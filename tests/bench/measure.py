@@ -39,6 +39,7 @@ WORKLOADS = {
     "write": SimpleNamespace(bursts=10, operations=200, events=["write"], records=1, calls=["write"]),
     "getppid": SimpleNamespace(bursts=10, operations=2000, events=[], records=0, calls=[]),
 }  # fmt: skip
+PRIORITY = 50
 PAUSE = 1000  # milliseconds
 TIME_WAIT = 61  # seconds
 
@@ -72,12 +73,16 @@ def used(unit):
     return int(re.search(r"usage_usec (\d+)", (GROUPS / unit / "cpu.stat").read_text())[1]) * 1000
 
 
+def thread_of_kernel(name):
+    """The directory of its process; None where there is none."""
+    found = (path.parent for path in Path("/proc").glob("[0-9]*/comm") if path.read_text().strip() == name)
+    return next(found, None)
+
+
 def used_by_thread(name):
     """The same of a thread of the kernel; nothing where there is none."""
-    for path in Path("/proc").glob("[0-9]*/comm"):
-        if path.read_text().strip() == name:
-            return int((path.parent / "schedstat").read_text().split()[0])
-    return 0
+    process = thread_of_kernel(name)
+    return int((process / "schedstat").read_text().split()[0]) if process else 0
 
 
 def memory(unit):
@@ -123,7 +128,7 @@ class Load:
         self.unit, self.address = unit, str(directory / "orders")
         start_unit(
             unit, PROGRAMS / "load", self.address, directory,
-            CPUSchedulingPolicy="fifo", CPUSchedulingPriority=50, CPUAffinity=0,
+            CPUSchedulingPolicy="fifo", CPUSchedulingPriority=PRIORITY, CPUAffinity=0,
         )  # fmt: skip
         while not os.path.exists(self.address):
             time.sleep(0.1)
@@ -419,6 +424,9 @@ def prepare():
     # Nothing that comes by the clock is to come in between; the clock jumps.
     run("systemctl", "stop", "*.timer")
     run("sysctl", "-q", "kernel.sched_rt_runtime_us=-1")
+    # Once this thread has something to do, all that the network does is left to it until it has done it. It must not
+    # wait for the load, or a call on the loopback device is now its caller's time and now this thread's.
+    os.sched_setscheduler(int(thread_of_kernel("ksoftirqd/0").name), os.SCHED_FIFO, os.sched_param(PRIORITY + 10))
     for deb in Path("/root").glob("traceleft_*.deb"):
         run("apt-get", "install", "-y", "-q", deb)
 
