@@ -176,6 +176,11 @@ impl Auditor {
         self.replace(wanted, self.state.next)
     }
 
+    /// True if only the self-test has watched what has this target.
+    pub fn is_of_self_test(&self, target: TargetId) -> bool {
+        self.ledger.set(target) == [SELF_TEST]
+    }
+
     /// How far an event can be recorded on this machine.
     pub fn coverage(&self, event: Event) -> Coverage {
         let missing = self.probes.missing_parts(event).join("; ");

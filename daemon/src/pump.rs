@@ -301,15 +301,12 @@ impl Pump {
             }
             if tested {
                 all_tested.insert(event);
-                // Of the self-test alone: it is read, and that is all.
-                if policies.is_empty() {
-                    add_one(
-                        memory,
-                        items,
-                        Item { is_message: false, counter, after: 0, refused, end, share, seq },
-                    );
-                    continue;
-                }
+            }
+            // It is read, and that is all, also where the self-test has ended meanwhile.
+            if policies.is_empty() && auditor.is_of_self_test(target) {
+                let item = Item { is_message: false, counter, after: 0, refused, end, share, seq };
+                add_one(memory, items, item);
+                continue;
             }
             if let Some(group) = auditor.groups.get(decoded.header.cgroup_id) {
                 to = Attribution { unit: &group.unit, slice: &group.slice, control_group: &group.path, ..to };
