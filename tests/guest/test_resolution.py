@@ -18,7 +18,7 @@ def units():
     """All units of this file, made at once: reading them again takes systemd a while."""
     accounts = {name: SCRATCH / f"{name}.account" for name in ("steady", "alias", "tmpl-a", "tmpl-b", "sliced", "late")}
     for path in accounts.values():
-        path.unlink(missing_ok=True)
+        path.write_text("")
     oneshot = {"Type": "oneshot"}
     files = [
         write_unit("tl-steady.service", service_text(FLOOD, accounts["steady"], **oneshot)),
