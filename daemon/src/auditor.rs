@@ -350,8 +350,8 @@ impl Auditor {
     /// before groups, so that no group can come in between. What the kernel side is to be is noted before, and again
     /// when it is: whatever the daemon is broken off in, the next one comes to the same.
     fn apply(&mut self) -> Result<(), Refusal> {
-        let too_many = |TooMany| Refusal::LimitReached(plan::TOO_MANY_PATTERNS.to_owned());
-        self.cover = Cover::new(&self.state.watches, &self.cover).map_err(too_many)?;
+        self.cover = Cover::new(&self.state.watches, &self.cover)
+            .map_err(|TooMany| Refusal::LimitReached(plan::TOO_MANY_PATTERNS.to_owned()))?;
         let wanted = self.wanted();
         self.probes.want(&mut self.kernel, wanted).map_err(|e| Refusal::Kernel(e.to_string()))?;
         let mut names = HashMap::new();
@@ -375,7 +375,7 @@ impl Auditor {
                 self.names.insert(name.clone(), *watched);
             }
         }
-        self.kernel.use_patterns(self.patterns.1);
+        self.kernel.use_patterns(self.patterns.1).map_err(|e| kernel_refused(&e))?;
         let known: Vec<_> = self.groups.iter().map(|(id, g)| (id, g.path.clone())).collect();
         for (id, path) in known {
             self.enter(id, &path, "", false)?;
@@ -386,7 +386,6 @@ impl Auditor {
             self.kernel.remove_name(&name).map_err(|e| kernel_refused(&e))?;
             self.names.remove(&name);
         }
-        self.kernel.remove_patterns().map_err(|e| kernel_refused(&e))?;
         for id in self.kernel.removed_group_ids() {
             let watched = |path: &str| !self.cover.covering(path).is_empty();
             if !self.groups.get(id).is_some_and(|g| watched(&g.path)) {

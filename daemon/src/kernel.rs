@@ -1,5 +1,7 @@
 //! The BPF object: loaded once, its maps and programs.
 
+mod patterns;
+
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fmt;
@@ -15,12 +17,13 @@ use crate::attach::{self, ProgramCounts};
 use crate::config::Settings;
 use crate::event::EVENTS;
 use crate::names::TRACEFS_GROUP;
-use crate::pattern::{Automaton, DEAD, START, SetId, StateId};
 use crate::ring::{Ring, SharedNumber, SharedWords};
 use crate::skel::{OpenTraceleftSkel, TraceleftSkel, TraceleftSkelBuilder, types};
 use crate::store::{self, Inherited};
 use crate::unit_name::Target;
 use crate::wire;
+
+pub use patterns::{PATTERN_STATES, PatternsStart};
 
 /// Bytes of the ring that tells of control groups.
 const GROUP_RING_SIZE: u32 = 1 << 20;
@@ -97,22 +100,6 @@ pub struct Name {
     pub unit: String,
     /// Number of the set of patterns that match the name of an instance or any other; 0 is none of them.
     pub patterns: u32,
-}
-
-/// The state in which the automaton of patterns begins; 0 where there are none. There is room for two automata.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PatternsStart(u32);
-
-impl PatternsStart {
-    /// What is added to the numbers of its states, and of its sets of patterns.
-    fn first(self) -> u32 {
-        self.0 / PATTERN_STATES * PATTERN_STATES
-    }
-
-    /// How the kernel side numbers a set of patterns.
-    pub fn set(self, set: SetId) -> u32 {
-        if set == 0 { 0 } else { self.first() + set }
-    }
 }
 
 /// What is watched in a group.
@@ -386,51 +373,6 @@ impl Kernel {
         names.keys().filter_map(entry).collect()
     }
 
-    /// Enters the states of patterns, beside those in force, and gives the state in which they begin.
-    pub fn enter_patterns(&self, automaton: &Automaton) -> Result<PatternsStart, Error> {
-        self.remove_patterns()?;
-        let first = if self.patterns_start().first() == 0 { PATTERN_STATES } else { 0 };
-        let mut start = PatternsStart(0);
-        let shifted = |id: u32| if id == 0 { 0 } else { first + id };
-        for (state, next, set) in automaton.states() {
-            start = PatternsStart(first + u32::from(START));
-            let mut value = types::pattern_state { matched: shifted(set), ..Default::default() };
-            for (to, from) in value.next.iter_mut().zip(next) {
-                *to = StateId::try_from(shifted(u32::from(*from))).unwrap_or(DEAD);
-            }
-            self.skel
-                .maps
-                .patterns
-                .update(&shifted(state.into()).to_ne_bytes(), wire::bytes(&value), MapFlags::ANY)
-                .trying("cannot enter the patterns of units into the kernel")?;
-        }
-        Ok(start)
-    }
-
-    /// Where the patterns in force begin.
-    pub fn patterns_start(&self) -> PatternsStart {
-        PatternsStart(u32::try_from(self.patterns_start.get()).unwrap_or_default())
-    }
-
-    /// Puts the patterns in force that begin here.
-    pub fn use_patterns(&self, start: PatternsStart) {
-        self.patterns_start.set(start.0.into());
-    }
-
-    /// Removes the states of patterns that are not in force.
-    pub fn remove_patterns(&self) -> Result<(), Error> {
-        let in_force = self.patterns_start();
-        let patterns = &self.skel.maps.patterns;
-        for key in patterns.keys() {
-            let state = PatternsStart(key.as_slice().try_into().map(u32::from_ne_bytes).unwrap_or_default());
-            if in_force.0 == 0 || state.first() != in_force.first() {
-                absent_is_fine(patterns.delete(&key))
-                    .trying("cannot remove patterns of units from the kernel")?;
-            }
-        }
-        Ok(())
-    }
-
     /// Ids of the groups that are entered now.
     pub fn group_ids(&self) -> Vec<u64> {
         ids(&self.skel.maps.groups)
@@ -544,9 +486,6 @@ fn open_with<'a>(
     }
     Ok(open)
 }
-
-/// States that patterns may need together.
-pub const PATTERN_STATES: u32 = types::limits::PATTERN_STATES.0;
 
 /// Units that leave the same rest have a share of the ring together.
 const SHARES: usize = types::limits::SHARES.0 as usize;

@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use crate::skel::types;
 use crate::unit_name::check_character;
 
-/// Names of units have no other bytes.
-const ASCII: usize = 128;
+/// Bytes that names of units may have: ASCII.
+const BYTES: usize = types::limits::NAME_BYTES.0 as usize;
 
 /// One byte of a name, as a set of those there may be.
 type Bytes = u128;
@@ -28,7 +29,7 @@ pub fn is_pattern(name: &str) -> bool {
 }
 
 impl Pattern {
-    /// Reads a pattern.
+    /// Reads a pattern; a name without `*`, `?` and `[` is one that only it matches.
     ///
     /// # Errors
     /// Says what is wrong with it.
@@ -51,14 +52,6 @@ impl Pattern {
             });
         }
         Ok(Self(pieces))
-    }
-
-    /// A pattern that only this name matches.
-    ///
-    /// # Errors
-    /// The name is not ASCII, so no unit has it.
-    pub fn literal(name: &str) -> Result<Self, String> {
-        Ok(Self(name.chars().map(|c| one(c).map(Piece::One)).collect::<Result<_, _>>()?))
     }
 
     /// True if it matches all of a name.
@@ -167,7 +160,7 @@ pub type SetId = u32;
 #[derive(Debug, Default)]
 pub struct Automaton {
     /// The state after each byte.
-    next: Vec<[StateId; ASCII]>,
+    next: Vec<[StateId; BYTES]>,
     /// The set that matches what leads to a state.
     matched: Vec<SetId>,
     /// The sets, of patterns by number, sorted.
@@ -198,7 +191,7 @@ impl Automaton {
         let mut next = Vec::new();
         while let Some(positions) = states.get(next.len()).cloned() {
             let told_apart = told_apart(patterns, &positions);
-            let mut row = [number(step(patterns, &positions, 0), &mut states)?; ASCII];
+            let mut row = [number(step(patterns, &positions, 0), &mut states)?; BYTES];
             for (byte, to) in row.iter_mut().enumerate().filter(|(byte, _)| told_apart >> byte & 1 != 0) {
                 *to = number(step(patterns, &positions, 1 << byte), &mut states)?;
             }
@@ -216,7 +209,7 @@ impl Automaton {
     }
 
     /// The states but the dead one: what comes after each byte, and the set that matches there.
-    pub fn states(&self) -> impl Iterator<Item = (StateId, &[StateId; ASCII], SetId)> {
+    pub fn states(&self) -> impl Iterator<Item = (StateId, &[StateId; BYTES], SetId)> {
         (0..).zip(&self.next).zip(&self.matched).map(|((id, next), set)| (id, next, *set)).skip(1)
     }
 

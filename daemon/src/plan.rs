@@ -9,7 +9,7 @@ use crate::event::EventSet;
 use crate::kernel::{PATTERN_STATES, kernel_name};
 use crate::pattern::{Automaton, DEAD, Pattern, START, SetId, TooMany, is_pattern};
 use crate::unit_name::{
-    ROOT_SLICE, Target, is_name_character, place_of, slice_ancestors, template_of, template_parts,
+    ROOT_SLICE, Target, name_bytes, place_of, slice_ancestors, template_of, template_parts,
 };
 
 /// A watch.
@@ -153,7 +153,7 @@ impl Cover {
         let mut known = HashSet::new();
         let mut open = vec![(START, root)];
         while let Some((state, above)) = open.pop() {
-            for c in (0..128).filter(|c| is_name_character(char::from(*c)) && *c != b'@') {
+            for c in name_bytes().filter(|c| *c != b'@') {
                 let next = slices.step(state, c);
                 // The root's own name begins with a dash; below one where nothing more matches is nothing new.
                 if next == DEAD || c == b'-' && state == START {
@@ -210,7 +210,7 @@ impl Cover {
         let mut known = HashSet::new();
         let mut open = vec![self.patterns.automaton.walk(START, start)];
         while let Some(state) = open.pop() {
-            for c in (0..128).filter(|c| is_name_character(char::from(*c))) {
+            for c in name_bytes() {
                 let next = self.patterns.automaton.step(state, c);
                 if known.insert(next) {
                     sets.insert(self.patterns.automaton.matched(next, end));
@@ -237,10 +237,8 @@ impl Names {
             return Ok(Self { names, automaton: Rc::clone(&before.automaton) });
         }
         // Each can be read, or it would not be watched.
-        let parse = |name: &String| {
-            if is_pattern(name) { Pattern::parse(name).ok() } else { Pattern::literal(name).ok() }
-        };
-        let patterns = names.iter().map(parse).collect::<Option<Vec<_>>>().ok_or(TooMany)?;
+        let patterns =
+            names.iter().map(|name| Pattern::parse(name).ok()).collect::<Option<Vec<_>>>().ok_or(TooMany)?;
         let automaton = Automaton::new(&patterns.iter().collect::<Vec<_>>(), limit)?;
         Ok(Self { names, automaton: Rc::new(automaton) })
     }

@@ -145,8 +145,13 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// The bytes that the names of units may have.
+pub fn name_bytes() -> impl Iterator<Item = u8> {
+    (0..=u8::MAX).filter(|byte| is_name_character(char::from(*byte)))
+}
+
 /// True if the names of units may have it.
-pub fn is_name_character(c: char) -> bool {
+fn is_name_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || ":-_.\\@".contains(c)
 }
 

@@ -26,7 +26,8 @@ h1 { font-size: 26px; margin: 0 0 4px; } h2 { font-size: 20px; margin: 48px 0 0;
 h3 { font-size: 16px; margin: 32px 0 0; }
 p { max-width: 78ch; margin: 8px 0; } .soft, caption, figcaption { color: var(--soft); }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(440px, 1fr)); gap: 8px 32px; }
-figure { margin: 12px 0 0; max-width: 560px; } figcaption { font-size: 13px; } svg { width: 100%; height: auto; display: block; }
+figure { margin: 12px 0 0; max-width: 560px; } figcaption { font-size: 13px; }
+svg { width: 100%; height: auto; display: block; }
 svg text { font: 12px system-ui, sans-serif; fill: var(--text); } svg .value { fill: var(--soft); }
 svg .ours { font-weight: 600; } .axis { stroke: var(--line); }
 .app { fill: var(--app); background: var(--app); } .unaudited { fill: var(--unaudited); background: var(--unaudited); }
@@ -138,7 +139,7 @@ def main(directory):
     directory = Path(directory)
     measured = []
     # The one with most to compare comes first: by label, as numbers.
-    paths = [path for path in directory.glob("*.about.json")]
+    paths = directory.glob("*.about.json")
     for path in sorted(paths, key=lambda path: [int(n) for n in path.name.removesuffix(".about.json").split(".")]):
         kernel = path.name.removesuffix(".about.json")
         figures = json.loads((directory / f"{kernel}.json").read_text())

@@ -268,7 +268,7 @@ def check_caller(run):
     assert run.counts["EventCounts"] == {run.event: [n, n, 0, 0]}
 
 
-# The bus
+# The kernel side
 
 
 def map_keys(name):
@@ -276,6 +276,9 @@ def map_keys(name):
     (found,) = [m for m in json.loads(output("bpftool", "--json", "map", "list")) if m.get("name") == name]
     rows = json.loads(output("bpftool", "--json", "map", "dump", "id", found["id"]))
     return [int.from_bytes(bytes(int(byte, 16) for byte in row["key"]), "little") for row in rows]
+
+
+# The bus
 
 
 class BusError(Exception):
