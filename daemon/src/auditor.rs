@@ -306,7 +306,20 @@ impl Auditor {
                 watch.resolution = resolution;
             }
         }
-        if renamed { self.apply() } else { self.enter_running(running) }
+        if renamed {
+            return self.apply();
+        }
+        // What the kernel side has entered is not looked at again: on a preemptible kernel a look at a map may cost an
+        // event, and the unit has just begun.
+        running.retain(|unit| !self.is_entered(unit));
+        self.enter_running(running)
+    }
+
+    /// True if the kernel side has told of the unit's group, and notes its invocation id itself.
+    fn is_entered(&self, unit: &RunningUnit) -> bool {
+        let noted = groups::invocation(&self.hierarchy, &unit.control_group) == unit.invocation_id;
+        let id = groups::id(&self.hierarchy, &unit.control_group);
+        noted && self.probes.notes_invocations() && id.is_some_and(|id| self.groups.has(id))
     }
 
     fn replace(&mut self, wanted: Watches, next: WatchId) -> Result<(), Refusal> {

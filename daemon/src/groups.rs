@@ -123,6 +123,11 @@ pub fn tree(hierarchy: &Path, path: &str) -> Vec<(u64, String)> {
     found
 }
 
+/// The id of a control group; `None` if there is none.
+pub fn id(hierarchy: &Path, path: &str) -> Option<u64> {
+    Some(fs::metadata(directory(hierarchy, path)).ok()?.ino())
+}
+
 /// The invocation id that systemd noted at a unit's group, 32 hexadecimal digits; empty if there is none.
 pub fn invocation(hierarchy: &Path, path: &str) -> String {
     let noted = xattr::get(directory(hierarchy, path), "trusted.invocation_id").ok().flatten();
@@ -132,7 +137,7 @@ pub fn invocation(hierarchy: &Path, path: &str) -> String {
 /// The share of the ring that the records of a control group have: that of its unit's own group. The kernel side does
 /// the same with a new group.
 pub fn share(hierarchy: &Path, path: &str) -> u16 {
-    let id = fs::metadata(directory(hierarchy, unit_group(path))).map_or(0, |m| m.ino());
+    let id = id(hierarchy, unit_group(path)).unwrap_or_default();
     u16::try_from(id % u64::from(types::limits::SHARES.0)).unwrap_or_default()
 }
 
