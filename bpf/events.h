@@ -69,6 +69,8 @@ enum limits {
 	SHARES = 1 << 14,
 	/* States of all patterns together. */
 	PATTERN_STATES = 1 << 12,
+	/* The state in which the automaton begins. */
+	PATTERN_START = 1,
 	/* Names of units are ASCII. */
 	NAME_BYTES = 128,
 	/* A unit's records may take so many times what is left free. */
@@ -292,6 +294,7 @@ enum targets {
 /* Map `patterns`: a state of the automaton of all watched patterns; state 0 is the one from which nothing matches. */
 struct pattern_state {
 	__u32 matched; /* number of the set of patterns that match a name which ends here; 0 is none */
+	__u32 reserved;
 	__u16 next[NAME_BYTES]; /* the state after each byte */
 };
 
@@ -300,6 +303,33 @@ struct name_value {
 	__u32 target;
 	__u16 capture;
 	__u16 set_up;
+};
+
+/* Map `map_access`: what the daemon has the program access_map do. */
+enum accessed_map {
+	ACCESS_NAMES,
+	ACCESS_GROUPS,
+	/* Of these it only removes. */
+	ACCESS_REMOVED_GROUPS,
+	ACCESS_LISTENERS,
+	ACCESS_SERVERS,
+	ACCESS_CLIENTS,
+	ACCESS_CONNECTS,
+	ACCESS_CONNECTIONS,
+	ACCESS_ESTABLISHED,
+};
+
+enum map_operation {
+	ACCESS_READ,
+	ACCESS_SET,
+	ACCESS_REMOVE,
+};
+
+struct map_access {
+	__u32 map;	 /* enum accessed_map */
+	__u32 operation; /* enum map_operation */
+	__u8 key[sizeof(struct name_key)];
+	__u8 value[sizeof(struct group)];
 };
 
 /* Map `counters`, per CPU, by target. */

@@ -114,15 +114,17 @@ __noinline int template_key(__u32 skip)
 	return bpf_probe_read_kernel_str(s->key.name + at, UNIT_NAME_LENGTH, name + dot) > 0;
 }
 
-/* The number of the set of patterns that match the name, by the automaton that begins in this state. */
-__noinline int matched_patterns(__u32 skip, __u32 state)
+/* The number of the set of patterns that match the name. */
+__noinline int matched_patterns(__u32 skip)
 {
 	struct group_scratch *s = get_group_scratch();
+	__u32 zero = 0, state = PATTERN_START;
+	void *states = bpf_map_lookup_elem(&patterns, &zero);
 
-	if (!s || skip > 1)
+	if (!s || !states || skip > 1)
 		return 0;
 	for (__u32 i = 0; i < UNIT_NAME_LENGTH; i++) {
-		struct pattern_state *at = bpf_map_lookup_elem(&patterns, &state);
+		struct pattern_state *at = bpf_map_lookup_elem(states, &state);
 		__u32 byte = s->name[skip + i] & 0xff;
 
 		if (!at)
@@ -138,25 +140,11 @@ __noinline int matched_patterns(__u32 skip, __u32 state)
 	return 0;
 }
 
-static __always_inline struct name_value *look_up_patterns(struct group_scratch *s, __u32 skip, __u32 start)
-{
-	struct name_value *value = 0;
-
-	s->key.patterns = start ? matched_patterns(skip, start) : 0;
-	if (template_key(skip))
-		value = bpf_map_lookup_elem(&names, &s->key);
-	if (!value && s->key.patterns) {
-		__builtin_memset(s->key.name, 0, sizeof(s->key.name));
-		value = bpf_map_lookup_elem(&names, &s->key);
-	}
-	return value;
-}
-
 static __always_inline struct name_value *look_up_name(struct group_scratch *s, struct cgroup *cgroup,
 						       __u32 parent_target)
 {
 	struct name_value *value;
-	__u32 skip, start;
+	__u32 skip;
 
 	if (bpf_probe_read_kernel_str(s->name, UNIT_NAME_LENGTH, BPF_CORE_READ(cgroup, kn, name)) <= 0)
 		return 0;
@@ -169,11 +157,13 @@ static __always_inline struct name_value *look_up_name(struct group_scratch *s, 
 	value = bpf_map_lookup_elem(&names, &s->key);
 	if (value)
 		return value;
-	start = *(volatile __u64 *)&patterns_start;
-	value = look_up_patterns(s, skip, start);
-	/* The daemon has put others in their place meanwhile. */
-	if (!value && start != *(volatile __u64 *)&patterns_start)
-		value = look_up_patterns(s, skip, *(volatile __u64 *)&patterns_start);
+	s->key.patterns = matched_patterns(skip);
+	if (template_key(skip))
+		value = bpf_map_lookup_elem(&names, &s->key);
+	if (!value && s->key.patterns) {
+		__builtin_memset(s->key.name, 0, sizeof(s->key.name));
+		value = bpf_map_lookup_elem(&names, &s->key);
+	}
 	return value;
 }
 

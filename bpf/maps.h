@@ -40,25 +40,26 @@ struct {
 	__type(value, struct name_value);
 } names SEC(".maps");
 
-/* By number of the state. There is room for the states in force and those that are about to be. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 2 * PATTERN_STATES);
+/* By number of the state. As many as the patterns need; the daemon replaces all at once. */
+struct pattern_states {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_INNER_MAP);
+	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct pattern_state);
-} patterns SEC(".maps");
+};
 
-/* The state to begin in; 0: no patterns are watched. States are removed only when this is another. */
-__u64 patterns_start = 0;
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__array(values, struct pattern_states);
+} patterns SEC(".maps");
 
 /* How many processors there may be. */
 const volatile __u32 processors = 1;
 
-/*
- * By target and processor; read where it is mapped. While a map is read by a system call the kernel starts no
- * program of a kprobe on that processor, which is how a preemptible kernel would lose events.
- */
+/* By target and processor; read where it is mapped, see access.h. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -118,6 +119,7 @@ struct record_types {
 	struct socket_record socket;
 	struct bpf_record bpf;
 	struct group_record group;
+	struct pattern_state pattern;
 	enum event_kind kind;
 	enum limits limits;
 	enum abi abi;
@@ -127,5 +129,7 @@ struct record_types {
 	enum process_facts facts;
 	enum targets targets;
 	enum group_change change;
+	enum accessed_map accessed;
+	enum map_operation operation;
 };
 const volatile struct record_types *record_types_in_btf = 0;

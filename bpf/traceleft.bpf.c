@@ -5,6 +5,7 @@
  * which function each one belongs to.
  */
 #include "accept.h"
+#include "access.h"
 #include "attributes.h"
 #include "call.h"
 #include "close.h"
@@ -76,6 +77,16 @@ SEC("raw_tp/cgroup_rmdir")
 int group_removed(struct bpf_raw_tracepoint_args *ctx)
 {
 	return on_cgroup_rmdir((struct cgroup *)ctx->args[0], (const char *)ctx->args[1]);
+}
+
+/* Attached to nothing: the daemon runs it. */
+SEC("raw_tp")
+int access_map(void *ctx)
+{
+	__u32 zero = 0;
+	struct map_access *a = bpf_map_lookup_elem(&map_access, &zero);
+
+	return a ? on_map_access(a) : -ENOENT;
 }
 
 /* Functions that change a file have an argument about its mount before the dentry since v5.12. */

@@ -9,7 +9,9 @@ use crate::confirm::{Missing, Numbers};
 use crate::control::{Coverage, Origin, Refusal, Resolution, RunningUnit, Status, WatchId, WatchStatus};
 use crate::event::{Event, EventSet};
 use crate::groups::{self, Groups};
-use crate::kernel::{Error, EventCounters, Kernel, NO_TARGET, Name, PatternsStart, TargetId, Watched};
+use crate::kernel::{
+    Error, EventCounters, Kernel, NO_TARGET, Name, PatternStates, SetNumbers, TargetId, Watched,
+};
 use crate::ledger::{self, Ledger, Untold};
 use crate::memory::{self, Count, Memory};
 use crate::names::SELF_TEST_UNIT;
@@ -45,8 +47,8 @@ pub struct Auditor {
     /// What the watches cover.
     cover: Cover,
     names: HashMap<Name, Watched>,
-    /// The patterns that the kernel side has, and where they begin there.
-    patterns: (Rc<Automaton>, PatternsStart),
+    /// The patterns that the kernel side has, and how it numbers their sets.
+    patterns: (Rc<Automaton>, SetNumbers),
     hierarchy: PathBuf,
 }
 
@@ -71,10 +73,10 @@ impl Auditor {
                 groups.insert(id, &path);
             }
         }
-        let names = kernel.names().into_iter().collect();
+        let names: HashMap<_, _> = kernel.names().into_iter().collect();
         // They were put together before.
         let cover = Cover::new(&state.watches, &Cover::default()).unwrap_or_default();
-        let patterns = (Rc::default(), kernel.patterns_start());
+        let patterns = (Rc::default(), SetNumbers::behind(names.keys()));
         Self {
             kernel,
             probes,
@@ -309,17 +311,7 @@ impl Auditor {
         if renamed {
             return self.apply();
         }
-        // What the kernel side has entered is not looked at again: on a preemptible kernel a look at a map may cost an
-        // event, and the unit has just begun.
-        running.retain(|unit| !self.is_entered(unit));
         self.enter_running(running)
-    }
-
-    /// True if the kernel side has told of the unit's group, and notes its invocation id itself.
-    fn is_entered(&self, unit: &RunningUnit) -> bool {
-        let noted = groups::invocation(&self.hierarchy, &unit.control_group) == unit.invocation_id;
-        let id = groups::id(&self.hierarchy, &unit.control_group);
-        noted && self.probes.notes_invocations() && id.is_some_and(|id| self.groups.has(id))
     }
 
     fn replace(&mut self, wanted: Watches, next: WatchId) -> Result<(), Refusal> {
@@ -369,16 +361,19 @@ impl Auditor {
         self.probes.want(&mut self.kernel, wanted).map_err(|e| Refusal::Kernel(e.to_string()))?;
         let mut names = HashMap::new();
         let mut targets: Vec<TargetId> = Vec::new();
+        let automaton = Rc::clone(self.cover.automaton());
         // Of those that were there before a restart it is not known what they are.
-        if !Rc::ptr_eq(&self.patterns.0, self.cover.automaton()) {
-            let start = self.kernel.enter_patterns(self.cover.automaton()).map_err(|e| limit(&e))?;
-            self.patterns = (Rc::clone(self.cover.automaton()), start);
-        }
+        let (numbers, new_patterns) = if Rc::ptr_eq(&self.patterns.0, &automaton) {
+            (self.patterns.1, None)
+        } else {
+            let numbers = SetNumbers::behind(self.names.keys());
+            (numbers, Some(PatternStates::new(&automaton, numbers).map_err(|e| limit(&e))?))
+        };
         for plan in self.cover.names() {
             let parent = self.target(&plan.parent)?.target;
             let watched = self.target(&plan.set)?;
             targets.extend([parent, watched.target]);
-            let patterns = self.patterns.1.set(plan.patterns);
+            let patterns = numbers.of(plan.patterns);
             names.insert(Name { parent, unit: plan.name, patterns }, watched);
         }
         self.commit()?;
@@ -388,7 +383,10 @@ impl Auditor {
                 self.names.insert(name.clone(), *watched);
             }
         }
-        self.kernel.use_patterns(self.patterns.1).map_err(|e| kernel_refused(&e))?;
+        if let Some(states) = new_patterns {
+            self.kernel.use_patterns(&states).map_err(|e| kernel_refused(&e))?;
+            self.patterns = (automaton, numbers);
+        }
         let known: Vec<_> = self.groups.iter().map(|(id, g)| (id, g.path.clone())).collect();
         for (id, path) in known {
             self.enter(id, &path, "", false)?;

@@ -1,5 +1,6 @@
 //! The BPF object: loaded once, its maps and programs.
 
+mod access;
 mod patterns;
 
 use std::collections::HashMap;
@@ -17,13 +18,15 @@ use crate::attach::{self, ProgramCounts};
 use crate::config::Settings;
 use crate::event::EVENTS;
 use crate::names::TRACEFS_GROUP;
+use crate::pattern::Automaton;
 use crate::ring::{Ring, SharedNumber, SharedWords};
 use crate::skel::{OpenTraceleftSkel, TraceleftSkel, TraceleftSkelBuilder, types};
 use crate::store::{self, Inherited};
 use crate::unit_name::Target;
 use crate::wire;
 
-pub use patterns::{PATTERN_STATES, PatternsStart};
+use access::{ACCESS_WORDS, Map};
+pub use patterns::{PATTERN_STATES, PatternStates, SetNumbers};
 
 /// Bytes of the ring that tells of control groups.
 const GROUP_RING_SIZE: u32 = 1 << 20;
@@ -32,14 +35,17 @@ const HIGH_WATER_PART: u32 = 8;
 /// Connections being made, at most; beyond them an attempt is recorded without its outcome.
 const CONNECTS: u32 = 4096;
 
-/// Programs that belong to no probe: they follow control groups, and end the others.
-const ALWAYS_LOADED: [&str; 3] = ["group_made", "group_removed", "finish_record"];
+/// Programs that belong to no probe: they follow control groups, end the others, and access maps for the daemon.
+const ALWAYS_LOADED: [&str; 4] = ["group_made", "group_removed", "finish_record", ACCESS_MAP];
 /// Tracepoints of control groups, and the programs that are attached to them.
 const GROUP_TRACEPOINTS: [(&str, &str); 2] =
     [("group_made", "cgroup_mkdir"), ("group_removed", "cgroup_rmdir")];
 
 /// 64-bit numbers that are counted of one target on one processor.
 const TARGET_WORDS: usize = size_of::<types::target_counters>() / size_of::<u64>();
+
+/// The program by which the daemon accesses maps.
+const ACCESS_MAP: &str = "access_map";
 
 /// The program that goes through the files of all tasks.
 const FIND_LISTENERS: &str = "find_listeners";
@@ -122,7 +128,8 @@ pub struct Kernel {
     /// By target and processor.
     counters: SharedWords,
     processors: u32,
-    patterns_start: SharedNumber,
+    /// What the program that accesses maps is to do.
+    map_access: SharedWords,
     /// The programs that have been loaded since.
     loaded: HashMap<String, OwnedFd>,
     /// Keep the programs attached that follow control groups.
@@ -171,6 +178,12 @@ impl Kernel {
         for (map, entries) in sizes {
             map.set_max_entries(entries).trying("cannot set the size of a BPF map")?;
         }
+        // What takes its place later is of the same kind; libbpf's own would tell the kernel of its types, too.
+        let no_patterns = PatternStates::new(&Automaton::default(), SetNumbers::default())?;
+        open.maps
+            .patterns
+            .set_inner_map_fd(no_patterns.as_fd())
+            .trying("cannot prepare the map of patterns")?;
         if let Some(rodata) = open.maps.rodata_data.as_mut() {
             rodata.high_water = u64::from(settings.ring_size / HIGH_WATER_PART);
             rodata.processors = processors;
@@ -204,7 +217,7 @@ impl Kernel {
     /// Takes over what the daemon before has loaded, with the same settings, from the same object.
     pub fn adopt(settings: &Settings, inherited: &mut Inherited) -> Result<(Self, Rings), Error> {
         let processors = prepare()?;
-        let mut open = open_with(Box::leak(Box::new(MaybeUninit::uninit())), &[])?;
+        let mut open = open_with(Box::leak(Box::new(MaybeUninit::uninit())), &[ACCESS_MAP])?;
         let mut take = |name: &str| {
             let missing = || libbpf_rs::Error::from(io::Error::from(io::ErrorKind::NotFound));
             inherited.remove(name).ok_or_else(missing).trying(format_args!("{name} is not in the store"))
@@ -249,8 +262,9 @@ impl Kernel {
         };
         let length = settings.watches.saturating_mul(processors) as usize * TARGET_WORDS;
         let counters = SharedWords::read_only(skel.maps.counters.as_fd(), length).map_err(mapping_failed)?;
-        let patterns_start = number(offset_of!(types::bss, patterns_start));
-        Ok((Self { skel, counters, processors, patterns_start, loaded, _group_links: group_links }, rings))
+        let map_access =
+            SharedWords::writable(skel.maps.map_access.as_fd(), ACCESS_WORDS).map_err(mapping_failed)?;
+        Ok((Self { skel, counters, processors, map_access, loaded, _group_links: group_links }, rings))
     }
 
     /// Names under which the service manager keeps all this.
@@ -343,34 +357,35 @@ impl Kernel {
     /// nobody looked.
     pub fn forget_sockets(&self, program: &str) {
         let maps = &self.skel.maps;
-        let filled: &[_] = match program {
-            "probe_listener" => &[&maps.listeners],
-            "probe_request" => &[&maps.servers],
-            "probe_client" => &[&maps.clients],
-            "state_connect" => &[&maps.connects],
-            "state_close" => &[&maps.connections, &maps.established],
+        let filled: &[(Map, &dyn MapCore)] = match program {
+            "probe_listener" => &[(Map::ACCESS_LISTENERS, &maps.listeners)],
+            "probe_request" => &[(Map::ACCESS_SERVERS, &maps.servers)],
+            "probe_client" => &[(Map::ACCESS_CLIENTS, &maps.clients)],
+            "state_connect" => &[(Map::ACCESS_CONNECTS, &maps.connects)],
+            "state_close" => {
+                &[(Map::ACCESS_CONNECTIONS, &maps.connections), (Map::ACCESS_ESTABLISHED, &maps.established)]
+            }
             _ => &[],
         };
-        for map in filled {
-            for key in map.keys() {
+        for (map, keys) in filled {
+            for key in keys.keys() {
                 // A map that forgets the oldest may have been first.
-                let _ = map.delete(&key);
+                let _ = self.remove(*map, &key);
             }
         }
     }
 
     /// The names that are entered now, and what they get.
     pub fn names(&self) -> Vec<(Name, Watched)> {
-        let names = &self.skel.maps.names;
         let entry = |key: Vec<u8>| {
             let types::name_key { parent_target, patterns, name } = wire::read(&key)?;
-            let value = names.lookup(&key, MapFlags::ANY).ok()??;
-            let types::name_value { events, target, capture, set_up } = wire::read(&value)?;
+            let types::name_value { events, target, capture, set_up } =
+                self.read(Map::ACCESS_NAMES, &key).ok()??;
             let unit = name.iter().take_while(|b| **b != 0).map(|b| char::from(*b)).collect();
             let watched = Watched { events, target, capture, set_up: set_up != 0 };
             Some((Name { parent: parent_target, unit, patterns }, watched))
         };
-        names.keys().filter_map(entry).collect()
+        self.skel.maps.names.keys().filter_map(entry).collect()
     }
 
     /// Ids of the groups that are entered now.
@@ -385,7 +400,7 @@ impl Kernel {
 
     /// Forgets a group that is removed; one that is not there is fine.
     pub fn forget_removed_group(&self, id: u64) -> Result<(), Error> {
-        absent_is_fine(self.skel.maps.removed_groups.delete(&id.to_ne_bytes()))
+        self.remove(Map::ACCESS_REMOVED_GROUPS, &id.to_ne_bytes())
             .trying(format_args!("cannot forget the removed control group {id}"))
     }
 
@@ -393,45 +408,37 @@ impl Kernel {
     pub fn set_name(&self, name: &Name, watched: Watched) -> Result<(), Error> {
         let Watched { events, target, capture, set_up } = watched;
         let value = types::name_value { events, target, capture, set_up: set_up.into() };
-        self.skel
-            .maps
-            .names
-            .update(wire::bytes(&name_key(name)), wire::bytes(&value), MapFlags::ANY)
+        self.set(Map::ACCESS_NAMES, wire::bytes(&name_key(name)), &value)
             .trying(format_args!("cannot enter unit {:?} into the kernel's map of names", name.unit))
     }
 
     /// Removes a name; one that is not there is fine.
     pub fn remove_name(&self, name: &Name) -> Result<(), Error> {
-        absent_is_fine(self.skel.maps.names.delete(wire::bytes(&name_key(name))))
+        self.remove(Map::ACCESS_NAMES, wire::bytes(&name_key(name)))
             .trying(format_args!("cannot remove unit {:?} from the kernel's map of names", name.unit))
     }
 
     /// What is watched in a group now, and the invocation id it has.
     pub fn group(&self, id: u64) -> Result<Option<types::group>, Error> {
-        let value =
-            self.skel.maps.groups.lookup(&id.to_ne_bytes(), MapFlags::ANY).trying("cannot read a group")?;
-        Ok(value.and_then(|v| wire::read(&v)))
+        self.read(Map::ACCESS_GROUPS, &id.to_ne_bytes()).trying("cannot read a group")
     }
 
     /// Enters a group, or changes what is watched in it. An invocation id that it has stays.
     pub fn set_group(&self, id: u64, watched: Watched, invocation: &str, share: u16) -> Result<(), Error> {
-        let mut value = self.group(id)?.unwrap_or_default();
-        value.share = share;
-        value.events = watched.events;
-        value.target = watched.target;
-        value.capture = watched.capture;
-        value.set_up = watched.set_up.into();
-        if value.invocation[0] == 0 && invocation.len() == value.invocation.len() {
+        let Watched { events, target, capture, set_up } = watched;
+        let mut value =
+            types::group { events, target, capture, set_up: set_up.into(), share, ..Default::default() };
+        if invocation.len() == value.invocation.len() {
             value.invocation.copy_from_slice(invocation.as_bytes());
         }
-        self.skel.maps.groups.update(&id.to_ne_bytes(), wire::bytes(&value), MapFlags::ANY).trying(
-            format_args!("cannot watch control group {id}: the setting control-groups may be too small"),
-        )
+        self.set(Map::ACCESS_GROUPS, &id.to_ne_bytes(), &value).trying(format_args!(
+            "cannot watch control group {id}: the setting control-groups may be too small"
+        ))
     }
 
     /// Removes a group; one that is not there is fine.
     pub fn remove_group(&self, id: u64) -> Result<(), Error> {
-        absent_is_fine(self.skel.maps.groups.delete(&id.to_ne_bytes()))
+        self.remove(Map::ACCESS_GROUPS, &id.to_ne_bytes())
             .trying(format_args!("cannot stop watching control group {id}"))
     }
 
@@ -517,10 +524,6 @@ pub struct Rings {
 
 fn mapping_failed(error: io::Error) -> Error {
     Error { what: "cannot map a BPF map".to_owned(), source: error.into() }
-}
-
-fn absent_is_fine(result: libbpf_rs::Result<()>) -> libbpf_rs::Result<()> {
-    result.or_else(|e| if e.kind() == libbpf_rs::ErrorKind::NotFound { Ok(()) } else { Err(e) })
 }
 
 fn name_key(name: &Name) -> types::name_key {

@@ -99,6 +99,13 @@ impl SharedWords {
         self.word(index).store(value, Ordering::Release);
     }
 
+    /// Writes so many whole numbers, see [`store`](Self::store).
+    pub fn write(&self, from: usize, bytes: &[u8]) {
+        for (index, number) in (from..).zip(bytes.as_chunks().0) {
+            self.store(index, u64::from_ne_bytes(*number));
+        }
+    }
+
     /// The bytes of so many numbers, each as it was at some moment; `None` beyond the end.
     pub fn bytes(&self, from: usize, count: usize) -> Option<Vec<u8>> {
         let numbers = from..from + count;

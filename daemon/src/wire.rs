@@ -36,8 +36,9 @@ wire! {
     group_record = 24,
     group = 56,
     name_key = 264,
-    pattern_state = 260,
+    pattern_state = 264,
     name_value = 16,
+    map_access = 328,
     target_counters = 1088,
 }
 

@@ -144,12 +144,12 @@ def entries(*matches, identifier="traceleft", since=None):
     found = [
         Record((key, to_bytes(value)) for key, value in json.loads(line).items()) for line in text.splitlines()
     ]
-    return [r for r in found if since is None or entry_number(r.text("__CURSOR")) > entry_number(since)]
+    return [r for r in found if since is None or entry_time(r.text("__CURSOR")) > entry_time(since)]
 
 
-def entry_number(cursor):
-    """The journal's own number of an entry."""
-    return int(re.search(r"\bi=([0-9a-f]+)", cursor)[1], 16)
+def entry_time(cursor):
+    """When journald wrote an entry, by the monotonic clock. Its numbers begin anew where it was killed."""
+    return int(re.search(r"\bm=([0-9a-f]+)", cursor)[1], 16)
 
 
 def records(unit=None, *events, since=None, flushed=True):
@@ -271,9 +271,14 @@ def check_caller(run):
 # The kernel side
 
 
+def maps(name):
+    """The BPF maps of this name, as bpftool lists them."""
+    return [m for m in json.loads(output("bpftool", "--json", "map", "list")) if m.get("name") == name]
+
+
 def map_keys(name):
     """The keys of a map of the daemon's, as numbers."""
-    (found,) = [m for m in json.loads(output("bpftool", "--json", "map", "list")) if m.get("name") == name]
+    (found,) = maps(name)
     rows = json.loads(output("bpftool", "--json", "map", "dump", "id", found["id"]))
     return [int.from_bytes(bytes(int(byte, 16) for byte in row["key"]), "little") for row in rows]
 

@@ -1,79 +1,81 @@
 //! Patterns of units in the kernel: the automaton by which a new unit's name is looked at.
 
-use libbpf_rs::{MapCore, MapFlags};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use super::{Error, Kernel, Trying, absent_is_fine};
-use crate::pattern::{Automaton, DEAD, START, SetId, StateId};
+use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType, libbpf_sys};
+
+use super::{Error, Kernel, Name, Trying, mapping_failed};
+use crate::pattern::{Automaton, SetId};
+use crate::ring::SharedWords;
 use crate::skel::types;
 use crate::wire;
 
 /// States that patterns may need together.
 pub const PATTERN_STATES: u32 = types::limits::PATTERN_STATES.0;
 
-/// The state in which the automaton of patterns begins; 0 where there are none. There is room for two automata.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PatternsStart(u32);
+/// 64-bit numbers of a state.
+const STATE_WORDS: usize = size_of::<types::pattern_state>() / size_of::<u64>();
 
-impl PatternsStart {
-    /// What is added to the numbers of its states, and of its sets of patterns.
-    fn first(self) -> u32 {
-        self.0 / PATTERN_STATES * PATTERN_STATES
+/// How the kernel side numbers sets of patterns: those of each automaton behind those of the one before, so that a
+/// name which is looked up by one is never found by the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetNumbers(u32);
+
+impl SetNumbers {
+    /// Behind those that these names have.
+    pub fn behind<'a>(names: impl IntoIterator<Item = &'a Name>) -> Self {
+        Self(names.into_iter().map(|name| name.patterns).max().unwrap_or_default())
     }
 
-    /// How the kernel side numbers a set of patterns.
-    pub fn set(self, set: SetId) -> u32 {
-        if set == 0 { 0 } else { self.first() + set }
+    /// The number of a set.
+    pub fn of(self, set: SetId) -> u32 {
+        if set == 0 { 0 } else { self.0 + set }
+    }
+}
+
+/// The states of patterns, to be put in force.
+#[derive(Debug)]
+pub struct PatternStates(MapHandle);
+
+impl PatternStates {
+    /// Puts the states of patterns together, with sets numbered like this.
+    pub fn new(automaton: &Automaton, numbers: SetNumbers) -> Result<Self, Error> {
+        let what = "cannot enter the patterns of units into the kernel";
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        // The dead state comes first: it is all zeros, as a new map is.
+        let count = 1 + automaton.states().count();
+        let options = libbpf_sys::bpf_map_create_opts {
+            sz: size_of::<libbpf_sys::bpf_map_create_opts>() as libbpf_sys::size_t,
+            map_flags: libbpf_sys::BPF_F_MMAPABLE | libbpf_sys::BPF_F_INNER_MAP,
+            ..Default::default()
+        };
+        let (key, value) = (number(size_of::<u32>()), number(size_of::<types::pattern_state>()));
+        let map =
+            MapHandle::create(MapType::Array, Some("pattern_states"), key, value, number(count), &options);
+        let map = map.trying(what)?;
+        let memory = SharedWords::writable(map.as_fd(), count * STATE_WORDS).map_err(mapping_failed)?;
+        for (state, next, set) in automaton.states() {
+            let value = types::pattern_state { matched: numbers.of(set), next: *next, ..Default::default() };
+            memory.write(usize::from(state) * STATE_WORDS, wire::bytes(&value));
+        }
+        Ok(Self(map))
+    }
+}
+
+impl AsFd for PatternStates {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
 impl Kernel {
-    /// Where the patterns in force begin.
-    pub fn patterns_start(&self) -> PatternsStart {
-        PatternsStart(u32::try_from(self.patterns_start.get()).unwrap_or_default())
-    }
-
-    /// Enters the states of patterns, beside those in force, and gives the state in which they begin.
-    pub fn enter_patterns(&self, automaton: &Automaton) -> Result<PatternsStart, Error> {
-        // A daemon may have been broken off at it.
-        self.remove_patterns()?;
-        let first = if self.patterns_start().first() == 0 { PATTERN_STATES } else { 0 };
-        let mut start = PatternsStart(0);
-        let shifted = |id: u32| if id == 0 { 0 } else { first + id };
-        for (state, next, set) in automaton.states() {
-            start = PatternsStart(first + u32::from(START));
-            let mut value = types::pattern_state { matched: shifted(set), ..Default::default() };
-            for (to, from) in value.next.iter_mut().zip(next) {
-                *to = StateId::try_from(shifted(u32::from(*from))).unwrap_or(DEAD);
-            }
-            self.skel
-                .maps
-                .patterns
-                .update(&shifted(state.into()).to_ne_bytes(), wire::bytes(&value), MapFlags::ANY)
-                .trying("cannot enter the patterns of units into the kernel")?;
-        }
-        Ok(start)
-    }
-
-    /// Puts the patterns in force that begin here, and removes those that were until now.
-    pub fn use_patterns(&self, start: PatternsStart) -> Result<(), Error> {
-        if start == self.patterns_start() {
-            return Ok(());
-        }
-        self.patterns_start.set(start.0.into());
-        self.remove_patterns()
-    }
-
-    /// Removes the states of patterns that are not in force.
-    fn remove_patterns(&self) -> Result<(), Error> {
-        let in_force = self.patterns_start();
-        let patterns = &self.skel.maps.patterns;
-        for key in patterns.keys() {
-            let state = PatternsStart(key.as_slice().try_into().map(u32::from_ne_bytes).unwrap_or_default());
-            if in_force.0 == 0 || state.first() != in_force.first() {
-                absent_is_fine(patterns.delete(&key))
-                    .trying("cannot remove patterns of units from the kernel")?;
-            }
-        }
-        Ok(())
+    /// Puts states of patterns in force, in place of those until now.
+    pub fn use_patterns(&self, states: &PatternStates) -> Result<(), Error> {
+        let descriptor = states.as_fd().as_raw_fd().to_ne_bytes();
+        self.skel
+            .maps
+            .patterns
+            .update(&0u32.to_ne_bytes(), &descriptor, MapFlags::ANY)
+            .trying("cannot put the patterns of units in force")
     }
 }

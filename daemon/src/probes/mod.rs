@@ -108,9 +108,6 @@ impl Probe {
     }
 }
 
-/// Its program reads the invocation ids of units.
-const NOTES_INVOCATIONS: &str = "probe_kernfs_xattr";
-
 /// What every event needs.
 const COMMON: &[Probe] = &[
     entry("probe_exit", &["do_exit"], &[]),
@@ -120,7 +117,7 @@ const COMMON: &[Probe] = &[
     entry("probe_exec_check", &["security_bprm_check"], &[]),
     entry("probe_task_made", &["wake_up_new_task"], &[]),
     // systemd writes the invocation id here; without it the id is systemd's answer on the bus.
-    optional(entry(NOTES_INVOCATIONS, &["kernfs_vfs_xattr_set"], &[])),
+    optional(entry("probe_kernfs_xattr", &["kernfs_vfs_xattr_set"], &[])),
 ];
 
 /// All, by what they belong to. In each table ends of a call come before its beginning, so that no call is begun
@@ -274,11 +271,6 @@ impl Probes {
     pub fn descriptors(&self, wanted: Wanted) -> Vec<String> {
         let needed = table().filter(|p| p.needed(wanted));
         needed.filter_map(|p| Some(self.attached.get(&Key::of(p))?.name.clone())).collect()
-    }
-
-    /// True if the kernel side sees which invocation ids systemd notes at groups.
-    pub fn notes_invocations(&self) -> bool {
-        self.attached.keys().any(|key| key.program == NOTES_INVOCATIONS)
     }
 
     /// Number of probes attached.
