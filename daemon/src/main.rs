@@ -281,7 +281,7 @@ fn take_over(tracefs: Tracefs, settings: &Settings, root: &Path) -> Result<Begun
                 log::info!("Going on from where the daemon before left off.");
                 return Ok(Begun { auditor, rings, memory });
             }
-            Err(error) => (Some(error.to_string()), memory.get(memory::SEQ), state),
+            Err(error) => (Some(error.to_string()), memory.last_given(), state),
         },
     };
     if let Some(why) = why {

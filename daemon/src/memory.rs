@@ -54,13 +54,15 @@ impl Count {
 /// Place of a number.
 pub type Word = usize;
 
-// Places of the numbers there is one of. Those up to `LENGTHS` stay where they are in later versions, which find
-// there what they can go on from.
+// Places of the numbers there is one of. Those up to `GIVEN` stay where they are in later versions, which find there
+// what they can go on from.
 const VERSION: Word = 0;
 /// Number of the last record in the journal; 0 if there is none.
 pub const SEQ: Word = 1;
 const DOCUMENT: Word = 2;
 const LENGTHS: Word = 3;
+/// Number of the last record of the last batch: whether it was sent is not known from this.
+const GIVEN: Word = 5;
 /// When losses were looked for, boot-time ns.
 pub const LOOKED_AT: Word = 8;
 /// Number of the last change of the watches that a record has told of.
@@ -146,10 +148,15 @@ impl Memory {
         Ok(Self { words, targets, files })
     }
 
-    /// What can be known of memory whatever its version: the number of the last record, and the document.
+    /// What can be known of memory whatever its version: the last number that was given, and the document.
     pub fn peek(files: &[OwnedFd; NAMES.len()]) -> io::Result<(u64, Vec<u8>)> {
         let words = SharedWords::writable(&files[0], ROWS.min(512))?;
-        Ok((words.load(SEQ), read_document(&words, files)?))
+        Ok((last_given(&words), read_document(&words, files)?))
+    }
+
+    /// The last number that a record may have: who cannot go on with the batch under way goes on behind this.
+    pub fn last_given(&self) -> u64 {
+        last_given(&self.words)
     }
 
     /// The files, in the order of [`NAMES`].
@@ -197,6 +204,9 @@ impl Memory {
             for (j, word) in words.into_iter().enumerate() {
                 self.words.store(ITEM_TABLE + i * ITEM_WORDS + j, word);
             }
+        }
+        if let Some(last) = items.last() {
+            self.words.store(GIVEN, last.seq);
         }
         self.words.store(REFUSED, 0);
         self.words.store(UNDER_WAY, items.len().min(ITEMS) as u64);
@@ -273,6 +283,10 @@ pub fn row_of(word: Word) -> Option<(TargetId, Event)> {
     let row = word.checked_sub(ROWS)? / ROW_WORDS;
     let event = Event::from_number(u32::try_from(row % EVENTS.len()).ok()?)?;
     Some((TargetId::try_from(row / EVENTS.len()).ok()?, event))
+}
+
+fn last_given(words: &SharedWords) -> u64 {
+    words.load(SEQ).max(words.load(GIVEN))
 }
 
 fn read_document(words: &SharedWords, files: &[OwnedFd; NAMES.len()]) -> io::Result<Vec<u8>> {
@@ -357,6 +371,8 @@ mod tests {
                 // Killed before the last step.
                 memory.set(UNDER_WAY, 4);
             }
+            // Who cannot settle it gives none of its numbers again.
+            assert_eq!(memory.last_given(), 3);
             memory.set(UNDER_WAY, 0);
             assert_eq!(memory.settle(&mut ring, &shares, |_| true), 0);
         }
