@@ -10,6 +10,9 @@
 /* Where xattrs of kernfs arrive: "trusted." is the handler's, this is the rest. systemd sets it first. */
 #define INVOCATION_XATTR "invocation_id"
 
+/* Behind the name of what systemd makes to be renamed. */
+#define TEMPORARY_DIGITS 16
+
 /* Slices above a unit: systemd itself has no limit, the length of names sets one. */
 #define SLICES_ABOVE 32
 
@@ -178,6 +181,40 @@ static __always_inline void send_group_news(struct group_scratch *s, const char 
 		group_news_lost++;
 }
 
+/*
+ * The watched unit whose group systemd has made last. It makes a group and exports the unit's invocation id in one go,
+ * and is one thread.
+ */
+struct made_unit {
+	__u64 cgroup_id;
+	char name[UNIT_NAME_LENGTH];
+	char link[2 * UNIT_NAME_LENGTH];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct made_unit);
+} made_unit SEC(".maps");
+
+static __always_inline struct made_unit *get_made_unit(void)
+{
+	__u32 zero = 0;
+
+	return bpf_get_current_pid_tgid() >> 32 == 1 ? bpf_map_lookup_elem(&made_unit, &zero) : 0;
+}
+
+static __always_inline void note_made(struct cgroup *cgroup, __u64 id)
+{
+	struct made_unit *made = get_made_unit();
+
+	if (!made)
+		return;
+	made->cgroup_id = id;
+	bpf_probe_read_kernel_str(made->name, sizeof(made->name), BPF_CORE_READ(cgroup, kn, name));
+}
+
 /* Enters a new group. */
 static __always_inline int on_cgroup_mkdir(struct cgroup *cgroup, const char *path)
 {
@@ -215,6 +252,8 @@ static __always_inline int on_cgroup_mkdir(struct cgroup *cgroup, const char *pa
 	else
 		s->record.change =
 			bpf_map_update_elem(&groups, &id, &group, BPF_ANY) ? GROUP_NOT_ADDED : GROUP_ADDED;
+	if (unit && (value || parent))
+		note_made(cgroup, id);
 	send_group_news(s, path);
 	return 0;
 }
@@ -258,5 +297,54 @@ static __always_inline int on_kernfs_xattr(struct inode *inode, const char *suff
 		if (name[i] != INVOCATION_XATTR[i])
 			return 0;
 	bpf_probe_read_kernel(group->invocation, INVOCATION_LENGTH, value);
+	return 0;
+}
+
+/* True if the link is that of the unit's invocation id, whose name systemd makes with 16 random digits behind it. */
+__noinline int exports_invocation(void)
+{
+	const char prefix[] = ".#invocation:";
+	struct made_unit *made = get_made_unit();
+	__u32 skip, end = 0;
+	const char *name;
+
+	if (!made)
+		return 0;
+	for (int i = 0; i < sizeof(prefix) - 1; i++)
+		if (made->link[i] != prefix[i])
+			return 0;
+	/* See look_up_name(). */
+	skip = made->name[0] == '_';
+	name = made->link + sizeof(prefix) - 1;
+	for (__u32 i = 0; i < UNIT_NAME_LENGTH - 1; i++) {
+		char c = made->name[skip + i];
+
+		end = i;
+		if (!c)
+			break;
+		if (name[i] != c)
+			return 0;
+	}
+	return name[end + TEMPORARY_DIGITS - 1] && !name[end + TEMPORARY_DIGITS];
+}
+
+/* The groups of scopes get no xattr of some versions of systemd; but it exports the id before a process is in one. */
+static __always_inline int on_symlink_made(struct dentry *dentry, const char *target)
+{
+	struct made_unit *made = get_made_unit();
+	char invocation[INVOCATION_LENGTH + 1];
+	struct group *group;
+	__u64 id;
+
+	if (!made)
+		return 0;
+	__builtin_memset(made->link, 0, sizeof(made->link));
+	bpf_probe_read_kernel_str(made->link, UNIT_NAME_LENGTH, BPF_CORE_READ(dentry, d_name.name));
+	if (!exports_invocation())
+		return 0;
+	id = made->cgroup_id;
+	group = bpf_map_lookup_elem(&groups, &id);
+	if (group && bpf_probe_read_kernel_str(invocation, sizeof(invocation), target) == sizeof(invocation))
+		__builtin_memcpy(group->invocation, invocation, INVOCATION_LENGTH);
 	return 0;
 }

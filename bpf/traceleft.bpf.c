@@ -105,6 +105,15 @@ int probe_kernfs_xattr(struct pt_regs *ctx)
 	return on_kernfs_xattr(PARM(3, struct inode *), PARM(4, const char *), (const char *)ctx->r8);
 }
 
+/* int vfs_symlink([mnt_userns or idmap,] dir, dentry, oldname, ...) */
+SEC("kprobe")
+int probe_symlink_made(struct pt_regs *ctx)
+{
+	if (has_mount_argument())
+		return on_symlink_made(PARM(3, struct dentry *), PARM(4, const char *));
+	return on_symlink_made(PARM(2, struct dentry *), PARM(3, const char *));
+}
+
 /* What systemd does before a unit's program runs; on_exec_check() and on_exec_success() are a part of it */
 PROBE(probe_task_made, on_task_made(PARM(1, struct task_struct *)))
 

@@ -4,7 +4,6 @@
 //! disk. It tells nobody. So where that may have happened, the last records are looked for in the journal itself.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,6 +12,7 @@ use std::time::{Duration, Instant};
 use nix::sys::statvfs::statvfs;
 
 use crate::fields::name;
+use crate::groups::exported_invocation;
 use crate::journal;
 use crate::memory::Word;
 use crate::names::RECORD_IDENTIFIER;
@@ -26,8 +26,8 @@ const AGE: Duration = Duration::from_secs(30);
 const MORE: usize = 1024;
 /// Below so many free bytes journald may soon not be able to write: it makes its files larger in steps of 8 MiB.
 const SCARCE: u64 = 32 << 20;
-/// Names journald's present invocation, below the root directory.
-const INVOCATION: &str = "run/systemd/units/invocation:systemd-journald.service";
+/// The unit that journald runs in.
+const JOURNALD: &str = "systemd-journald.service";
 /// Where journald writes, below the root directory.
 const PLACES: [&str; 2] = ["var/log/journal", "run/log/journal"];
 
@@ -104,7 +104,7 @@ pub struct Missing {
 pub struct Confirmation {
     root: PathBuf,
     taken: VecDeque<Taken>,
-    invocation: Option<PathBuf>,
+    invocation: Option<String>,
     /// There was little room on the disk.
     scarce: bool,
     suspicious: bool,
@@ -127,8 +127,8 @@ impl Confirmation {
         new
     }
 
-    fn present_invocation(&self) -> Option<PathBuf> {
-        fs::read_link(self.root.join(INVOCATION)).ok()
+    fn present_invocation(&self) -> Option<String> {
+        exported_invocation(&self.root, JOURNALD)
     }
 
     /// Remembers what journald took, in the order of the numbers.
@@ -221,6 +221,8 @@ pub fn written(count: usize) -> io::Result<HashSet<u64>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn confirmation(numbers: impl IntoIterator<Item = (u64, Word)>) -> Confirmation {
@@ -259,7 +261,7 @@ mod tests {
     #[test]
     fn another_journald_is_suspicious() {
         let root = tempfile::tempdir().unwrap();
-        let link = root.path().join(INVOCATION);
+        let link = root.path().join("run/systemd/units/invocation:systemd-journald.service");
         fs::create_dir_all(link.parent().unwrap()).unwrap();
         std::os::unix::fs::symlink("1", &link).unwrap();
         let mut confirmation = Confirmation::new(root.path());

@@ -128,10 +128,18 @@ pub fn id(hierarchy: &Path, path: &str) -> Option<u64> {
     Some(fs::metadata(directory(hierarchy, path)).ok()?.ino())
 }
 
-/// The invocation id that systemd noted at a unit's group, 32 hexadecimal digits; empty if there is none.
+/// The invocation id of a unit with a group, 32 hexadecimal digits; empty if there is none. systemd notes it at the
+/// group, but some versions not at a scope's; of what runs it exports it, too.
 pub fn invocation(hierarchy: &Path, path: &str) -> String {
     let noted = xattr::get(directory(hierarchy, path), "trusted.invocation_id").ok().flatten();
-    noted.and_then(|id| String::from_utf8(id).ok()).unwrap_or_default()
+    let exported = || exported_invocation(Path::new("/"), place_of(path).unit);
+    noted.and_then(|id| String::from_utf8(id).ok()).or_else(exported).unwrap_or_default()
+}
+
+/// The invocation id that systemd exports for a unit that runs.
+pub fn exported_invocation(root: &Path, unit: &str) -> Option<String> {
+    let link = fs::read_link(root.join(format!("run/systemd/units/invocation:{unit}"))).ok()?;
+    link.into_os_string().into_string().ok()
 }
 
 /// The share of the ring that the records of a control group have: that of its unit's own group. The kernel side does

@@ -1,6 +1,7 @@
 """Installs the package once, as a user would, and brings the tests into an order."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -65,8 +66,13 @@ def package():
 
 @pytest.fixture(scope="session", autouse=True)
 def daemon(package):
-    """The daemon, enabled and started."""
+    """The daemon, enabled and started. Nothing of all that it is put through is to disquiet the kernel."""
     harness.run("systemctl", "enable", "--now", harness.SERVICE)
+    yield
+    log = harness.output("journalctl", "-k", "-b", "-o", "cat").splitlines()
+    # That a processor got no time for a while is the fault of who emulates it.
+    trouble = [line for line in log if re.search(r"^(WARNING|BUG|KASAN):|Oops", line) and "lockup" not in line]
+    assert trouble == []
 
 
 @pytest.fixture

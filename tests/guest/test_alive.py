@@ -122,7 +122,8 @@ def test_a_hostile_unit(load):
             "--property=CPUQuota=60%", f"--property=StandardOutput=file:{account}", PROGRAMS / "hostile", GROUPS / unit, count,
         )  # fmt: skip
         try:
-            wait_for(lambda: account.stat().st_size > 0, "all groups are made", timeout=300)
+            made = lambda: account.exists() and account.stat().st_size > 0  # noqa: E731
+            wait_for(made, "all groups are made", timeout=300)
             for _ in range(5):
                 load.work_on()
             known = lambda: len(watch_properties(watch)["ControlGroups"])  # noqa: E731

@@ -4,7 +4,7 @@ import os
 
 import pytest
 from harness import (
-    PROGRAMS, SCRATCH, SERVICE, BusError, add_watch, cursor, daemon_reload, map_keys, read_account, records, remove_watch, run,
+    PROGRAMS, SCRATCH, SERVICE, BusError, add_watch, cursor, daemon_reload, map_keys, maps, read_account, records, remove_watch, run,
     run_service, service_text, show, wait_for, watch_properties, watching, write_unit,
 )  # fmt: skip
 
@@ -130,12 +130,20 @@ def test_a_pattern_means_what_it_matches(units):
     assert seen[all_of_them] == {"exec": 4}
 
 
+def pattern_states():
+    """How many states the patterns have in the kernel, in each map of them."""
+    return [m["max_entries"] for m in maps("pattern_states")]
+
+
 def test_patterns_leave_nothing_behind(units):
     with watching("tl-*.service", "open"), watching("*@.service.service", "open"):
-        assert map_keys("patterns") and map_keys("names")
+        assert map_keys("names")
+        (first,) = wait_for(lambda: len(pattern_states()) == 1 and pattern_states(), "the states of before to go")
         with watching("tl-?[0-9]*.slice", "open"):
-            assert map_keys("patterns") and map_keys("names")
-    assert (map_keys("patterns"), map_keys("names")) == ([], [])
+            wait_for(lambda: [first < n for n in pattern_states()] == [True], "those of more patterns alone")
+    # There is always the state from which nothing matches.
+    wait_for(lambda: pattern_states() == [1], "no states of patterns")
+    assert map_keys("names") == []
 
 
 def test_patterns_have_a_limit():
@@ -196,9 +204,12 @@ def test_a_unit_that_runs_when_the_watch_is_made():
 
 def test_a_scope_can_be_watched():
     with watching("tl-scope.scope", "exec"):
-        run("systemd-run", "--quiet", "--scope", "--unit=tl-scope", PROGRAMS / "nop")
+        invocation = "readlink /run/systemd/units/invocation:tl-scope.scope"
+        told = run("systemd-run", "--quiet", "--scope", "--unit=tl-scope", "sh", "-c", f"{invocation}; {PROGRAMS}/nop").stdout
         # systemd-run itself is moved into the scope and then executes the program.
-        assert [r.path for r in records("tl-scope.scope", "exec")] == [os.fsencode(PROGRAMS / "nop")]
+        shell, _, nop = records("tl-scope.scope", "exec")
+        assert (os.path.basename(shell.path), nop.path) == (b"dash", os.fsencode(PROGRAMS / "nop"))
+        assert {shell.invocation_id, nop.invocation_id} == {told.strip().encode()}
 
 
 def test_a_name_that_is_used_again_after_the_watch_is_not_watched():

@@ -116,8 +116,9 @@ const COMMON: &[Probe] = &[
     entry("probe_exec_success", &["finalize_exec"], &[]),
     entry("probe_exec_check", &["security_bprm_check"], &[]),
     entry("probe_task_made", &["wake_up_new_task"], &[]),
-    // systemd writes the invocation id here; without it the id is systemd's answer on the bus.
+    // systemd writes the invocation id here, of scopes there; without them the id is systemd's answer on the bus.
     optional(entry("probe_kernfs_xattr", &["kernfs_vfs_xattr_set"], &[])),
+    optional(entry("probe_symlink_made", &["vfs_symlink"], &[])),
 ];
 
 /// All, by what they belong to. In each table ends of a call come before its beginning, so that no call is begun
