@@ -76,7 +76,7 @@ static __always_inline int on_do_accept(struct file *file)
 
 	if (!watched(EVENT_TCP_ACCEPT, &origin))
 		return 0;
-	if (user_call(current_task()).abi == ABI_IO_URING) {
+	if (user_call().abi == ABI_IO_URING) {
 		begin_accept(tcp_socket_of(file), NO_NUMBER);
 		return 0;
 	}
@@ -104,7 +104,7 @@ static __always_inline int on_sock_graft(void *ctx, struct sock *sk)
 	events = watched_of(EVENT_BIT(EVENT_TCP_ACCEPT) | EVENT_BIT(EVENT_TCP_CLOSE), &origin);
 	if (!events)
 		return 0;
-	user = user_call(current_task());
+	user = user_call();
 	origin.syscall = user.number;
 	origin.abi = user.abi;
 	a = accept_under_way();

@@ -106,8 +106,8 @@ static __always_inline struct moved moved_so_far(enum event_kind kind)
 
 	if (!bpf_core_field_exists(task->ioac.syscr))
 		return moved;
-	moved.bytes = kind == EVENT_READ ? BPF_CORE_READ(task, ioac.rchar) : BPF_CORE_READ(task, ioac.wchar);
-	moved.calls = kind == EVENT_READ ? BPF_CORE_READ(task, ioac.syscr) : BPF_CORE_READ(task, ioac.syscw);
+	moved.bytes = kind == EVENT_READ ? OF_TASK(ioac.rchar) : OF_TASK(ioac.wchar);
+	moved.calls = kind == EVENT_READ ? OF_TASK(ioac.syscr) : OF_TASK(ioac.syscw);
 	return moved;
 }
 
@@ -171,7 +171,7 @@ static __always_inline struct assembly *begin_watched(enum event_kind kind, stru
 						      struct user_call *user)
 {
 	settle_call(call_key(kind));
-	*user = user_call(current_task());
+	*user = user_call();
 	origin->syscall = user->number;
 	origin->abi = user->abi;
 	return begin_record(kind, origin, size);
@@ -203,7 +203,7 @@ static __always_inline struct assembly *begin_kept(__u64 key, enum event_kind ki
 
 	if (!watched(kind, &origin))
 		return 0;
-	*user = user_call(current_task());
+	*user = user_call();
 	origin.syscall = user->number;
 	origin.abi = user->abi;
 	a = begin_record(kind, &origin, size);

@@ -28,7 +28,7 @@ enum closer {
 
 static __always_inline enum closer closer_of(const struct user_call *call)
 {
-	if (BPF_CORE_READ(current_task(), flags) & PF_EXITING)
+	if (OF_TASK(flags) & PF_EXITING)
 		return CLOSER_NONE;
 	if (call->abi == ABI_IO_URING)
 		return CLOSER_URING;
@@ -69,7 +69,7 @@ static __always_inline int on_close(unsigned int fd)
 
 	if (!group_with(EVENT_CLOSE) || file_of(fd))
 		return 0;
-	user = user_call(current_task());
+	user = user_call();
 	if (closer_of(&user) != CLOSER_CLOSE)
 		return 0;
 	a = begin_close(task, &user, fd);
@@ -111,7 +111,7 @@ static __always_inline int on_flush(void *ctx, struct file *file)
 
 	if (!group_with(EVENT_CLOSE))
 		return 0;
-	user = user_call(current_task());
+	user = user_call();
 	switch (closer_of(&user)) {
 	case CLOSER_CLOSE:
 		fd = user.args[0];

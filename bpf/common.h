@@ -103,54 +103,107 @@ static __always_inline struct task_struct *current_task(void)
 }
 
 /*
+ * A member of the current task, or of what that leads to: OF_TASK(real_parent, tgid). Since v5.11 the verifier knows
+ * what the task is, and these are plain loads, of which each takes a tenth of bpf_probe_read_kernel().
+ */
+#define OF_TASK(...) ___apply(___of_task, ___narg(__VA_ARGS__))(__VA_ARGS__)
+#define ___of_task1(a) (has_typed_task() ? TYPED_TASK->a : BPF_CORE_READ(current_task(), a))
+#define ___of_task2(a, b) (has_typed_task() ? ___load(TYPED_TASK->a, b) : BPF_CORE_READ(current_task(), a, b))
+#define ___of_task3(a, b, c) \
+	(has_typed_task() ? ___load(___load(TYPED_TASK->a, b), c) : BPF_CORE_READ(current_task(), a, b, c))
+/* Whether a pointer may be NULL is known to the verifier, and depends on the kernel. */
+#define ___load(from, member)                                     \
+	({                                                        \
+		typeof(from) ___from = (from);                    \
+		typeof(___from->member) ___to = (typeof(___to))0; \
+                                                                  \
+		if (___from)                                      \
+			___to = ___from->member;                  \
+		___to;                                            \
+	})
+#define TYPED_TASK bpf_get_current_task_btf()
+
+static __always_inline int has_typed_task(void)
+{
+	return bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf);
+}
+
+/* What a system call has in registers. */
+struct user_registers {
+	__u64 orig_ax, bx, cx, dx, si, di, r8, r10, cs;
+};
+
+#define COPY_REGISTERS(to, from)                         \
+	do {                                             \
+		const struct pt_regs___kernel *f = from; \
+		struct user_registers *t = to;           \
+                                                         \
+		t->orig_ax = f->orig_ax;                 \
+		t->bx = f->bx;                           \
+		t->cx = f->cx;                           \
+		t->dx = f->dx;                           \
+		t->si = f->si;                           \
+		t->di = f->di;                           \
+		t->r8 = f->r8;                           \
+		t->r10 = f->r10;                         \
+		t->cs = f->cs;                           \
+	} while (0)
+
+/*
  * The registers of user space lie at the top of the task's kernel stack; how much is above them depends on
  * the kernel (FRED, v6.9), which knows itself since v5.15.
  */
-static __always_inline int read_user_registers(struct task_struct *task, struct pt_regs *regs)
+static __always_inline int read_user_registers(struct user_registers *registers)
 {
+	struct pt_regs___kernel read;
 	void *stack;
 
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs))
-		return bpf_probe_read_kernel(regs, sizeof(*regs),
-					     (void *)bpf_task_pt_regs(bpf_get_current_task_btf()));
-	stack = BPF_CORE_READ(task, stack);
-	return bpf_probe_read_kernel(regs, sizeof(*regs), stack + THREAD_SIZE_X86 - sizeof(*regs));
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
+		COPY_REGISTERS(registers, (struct pt_regs___kernel *)bpf_task_pt_regs(TYPED_TASK));
+		return 0;
+	}
+	stack = BPF_CORE_READ(current_task(), stack);
+	if (bpf_probe_read_kernel(&read, sizeof(read), stack + THREAD_SIZE_X86 - sizeof(read)))
+		return -1;
+	COPY_REGISTERS(registers, &read);
+	return 0;
 }
 
-static __always_inline struct user_call user_call(struct task_struct *task)
+/* The system call that the current task is in. */
+static __always_inline struct user_call user_call(void)
 {
 	struct user_call call = { .number = NO_SYSCALL, .abi = ABI_X86_64 };
-	struct pt_regs regs;
+	struct user_registers registers;
 
-	if (BPF_CORE_READ(task, flags) & PF_IO_WORKER) {
+	if (OF_TASK(flags) & PF_IO_WORKER) {
 		call.abi = ABI_IO_URING;
 		return call;
 	}
-	if (read_user_registers(task, &regs))
+	if (read_user_registers(&registers))
 		return call;
-	if (regs.orig_rax == SYSCALL_IO_URING_ENTER) {
+	if (registers.orig_ax == SYSCALL_IO_URING_ENTER) {
 		call.abi = ABI_IO_URING;
 		return call;
 	}
-	call.number = (__u32)regs.orig_rax;
-	if (BPF_CORE_READ(task, thread_info.status) & TS_COMPAT) {
+	call.number = (__u32)registers.orig_ax;
+	if (OF_TASK(thread_info.status) & TS_COMPAT) {
 		call.abi = ABI_I386;
-		call.args[0] = (__u32)regs.rbx;
-		call.args[1] = (__u32)regs.rcx;
-		call.args[2] = (__u32)regs.rdx;
-		call.args[3] = (__u32)regs.rsi;
-		call.args[4] = (__u32)regs.rdi;
+		call.args[0] = (__u32)registers.bx;
+		call.args[1] = (__u32)registers.cx;
+		call.args[2] = (__u32)registers.dx;
+		call.args[3] = (__u32)registers.si;
+		call.args[4] = (__u32)registers.di;
 		return call;
 	}
 	if (call.number != NO_SYSCALL && call.number & X32_SYSCALL_BIT) {
 		call.abi = ABI_X32;
 		call.number &= ~X32_SYSCALL_BIT;
 	}
-	call.args[0] = regs.rdi;
-	call.args[1] = regs.rsi;
-	call.args[2] = regs.rdx;
-	call.args[3] = regs.r10;
-	call.args[4] = regs.r8;
+	call.args[0] = registers.di;
+	call.args[1] = registers.si;
+	call.args[2] = registers.dx;
+	call.args[3] = registers.r10;
+	call.args[4] = registers.r8;
 	return call;
 }
 
@@ -242,7 +295,7 @@ static __always_inline void want_file_path(struct assembly *a, enum string_slot 
 
 static __always_inline void want_exe(struct assembly *a)
 {
-	want_file_path(a, STRING_EXE, BPF_CORE_READ(current_task(), mm, exe_file));
+	want_path(a, STRING_EXE, OF_TASK(mm, exe_file, f_path.mnt), OF_TASK(mm, exe_file, f_path.dentry));
 }
 
 /*
@@ -263,7 +316,6 @@ static __always_inline struct assembly *begin_record(enum event_kind kind, const
 {
 	__u32 zero = 0;
 	struct assembly *a = bpf_map_lookup_elem(&assemblies, &zero);
-	struct task_struct *task = current_task();
 	__u64 ids = bpf_get_current_pid_tgid();
 	__u64 users = bpf_get_current_uid_gid();
 	struct record_header *header;
@@ -286,12 +338,12 @@ static __always_inline struct assembly *begin_record(enum event_kind kind, const
 	header->share = origin->share;
 	header->pid = ids >> 32;
 	header->tid = (__u32)ids;
-	header->ppid = BPF_CORE_READ(task, real_parent, tgid);
+	header->ppid = OF_TASK(real_parent, tgid);
 	header->uid = (__u32)users;
 	header->gid = users >> 32;
-	header->auid = BPF_CORE_READ(task, loginuid.val);
-	header->session = BPF_CORE_READ(task, sessionid);
-	header->mnt_ns = BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
+	header->auid = OF_TASK(loginuid.val);
+	header->session = OF_TASK(sessionid);
+	header->mnt_ns = OF_TASK(nsproxy, mnt_ns, ns.inum);
 	header->syscall = origin->syscall;
 	header->abi = origin->abi;
 	bpf_get_current_comm(header->comm, COMM_LENGTH);

@@ -126,7 +126,7 @@ static __always_inline int on_tcp_connect(void *ctx, struct sock *sk, const void
 	if (note && note->calling && note->task == task)
 		return 0;
 	settle_connect(task);
-	user = user_call(current_task());
+	user = user_call();
 	origin.syscall = user.number;
 	origin.abi = user.abi;
 	a = begin_record(EVENT_TCP_CONNECT, &origin, sizeof(*record));

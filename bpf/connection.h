@@ -271,8 +271,8 @@ static __always_inline int on_tcp_close(void *ctx, struct sock *sk)
 	if (!was_connected(BPF_CORE_READ(sk, __sk_common.skc_state)) ||
 	    !watched_of(EVENT_BIT(EVENT_TCP_CLOSE), &origin))
 		return 0;
-	user = user_call(current_task());
-	if (BPF_CORE_READ(current_task(), flags) & PF_EXITING)
+	user = user_call();
+	if (OF_TASK(flags) & PF_EXITING)
 		user.number = NO_SYSCALL;
 	known = bpf_map_lookup_elem(&connections, &socket);
 	if (known && known->record.header.cgroup_id != origin.cgroup_id)
@@ -299,7 +299,7 @@ static __always_inline int on_tcp_close(void *ctx, struct sock *sk)
 		record->peer_cgroup = known->record.peer_cgroup;
 		record->peer_pid = known->record.peer_pid;
 	}
-	if (!BPF_CORE_READ(current_task(), mm))
+	if (!OF_TASK(mm))
 		append_left_exe(a);
 	a->finish = FINISH_KEEP_CONNECTION;
 	a->object = socket;

@@ -33,7 +33,7 @@ static __always_inline int on_set_ids(enum event_kind kind, __u32 id, __u32 effe
 
 static __always_inline void note_ids(struct credentials_record *record, enum event_kind kind)
 {
-	const struct cred *cred = BPF_CORE_READ(current_task(), cred);
+	const struct cred *cred = OF_TASK(cred);
 
 	if (kind == EVENT_SETUID) {
 		record->id = BPF_CORE_READ(cred, uid.val);

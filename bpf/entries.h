@@ -101,7 +101,7 @@ static __always_inline int begin_refused(enum event_kind kind, const struct user
 
 static __always_inline int on_unlinkat(void)
 {
-	struct user_call user = user_call(current_task());
+	struct user_call user = user_call();
 	__u32 flags = user.args[2];
 
 	if (!(flags & ~AT_REMOVEDIR_FLAG))
@@ -113,7 +113,7 @@ static __always_inline int on_unlinkat(void)
 
 static __always_inline int on_unlinkat_return(void *ctx, int result)
 {
-	struct user_call user = user_call(current_task());
+	struct user_call user = user_call();
 	__u32 flags = user.args[2];
 
 	if (!(flags & ~AT_REMOVEDIR_FLAG))
@@ -132,7 +132,7 @@ static __always_inline struct assembly *resume_entry(enum event_kind kind)
 
 	if (!a)
 		return 0;
-	user = user_call(current_task());
+	user = user_call();
 	if (user.number != ((struct record_header *)a->data)->syscall)
 		return 0;
 	if (!is_copied(kind))
@@ -221,7 +221,7 @@ static __always_inline int on_entry_made(__u64 result)
 	if (record->header.kind != EVENT_MKDIR && record->header.kind != EVENT_SYMLINK &&
 	    record->header.kind != EVENT_MKNOD)
 		return 0;
-	if (!a->object || record->header.syscall != user_call(current_task()).number)
+	if (!a->object || record->header.syscall != user_call().number)
 		return 0;
 	identify_entry(record, (struct dentry *)(is_pointer(result) ? result : a->object));
 	return 0;

@@ -46,7 +46,7 @@ static __always_inline int is_execveat(const struct user_call *call)
 /* The new program's arguments, as the kernel laid them out. */
 static __always_inline void append_new_arguments(struct assembly *a)
 {
-	struct mm_struct *mm = BPF_CORE_READ(current_task(), mm);
+	struct mm_struct *mm = OF_TASK(mm);
 	__u64 from = BPF_CORE_READ(mm, arg_start);
 	__u64 length = BPF_CORE_READ(mm, arg_end) - from;
 	__u8 *to = string_end(a);
@@ -109,7 +109,7 @@ static __always_inline struct exec_call *begin_exec(__u64 name)
 
 	if (!watched(EVENT_EXEC, &call.origin))
 		return 0;
-	user = user_call(current_task());
+	user = user_call();
 	call.origin.syscall = user.number;
 	call.origin.abi = user.abi;
 	if (bpf_map_update_elem(&exec_calls, &task, &call, BPF_ANY)) {
@@ -208,7 +208,7 @@ static __always_inline int on_exec_success(void *ctx, struct linux_binprm *bprm)
 static __always_inline struct assembly *failed_exec(struct exec_call *call, int result)
 {
 	struct assembly *a = begin_record(EVENT_EXEC, &call->origin, sizeof(struct exec_record));
-	struct user_call user = user_call(current_task());
+	struct user_call user = user_call();
 	struct exec_record *record;
 
 	if (!a)
@@ -275,7 +275,7 @@ static __always_inline int on_exec_return(void *ctx, int result)
 
 	if (result >= 0)
 		return 0;
-	user = user_call(current_task());
+	user = user_call();
 	call = bpf_map_lookup_elem(&exec_calls, &task);
 	if (call) {
 		told = call->told;

@@ -198,7 +198,7 @@ static __always_inline int on_inlined(enum event_kind kind, int vector)
 
 	if (!group_with(kind))
 		return 0;
-	user = user_call(current_task());
+	user = user_call();
 	return on_io(kind, user.args[0], vector ? SIZE_UNKNOWN : user.args[2]);
 }
 
@@ -208,7 +208,7 @@ static __always_inline int on_outlined(enum event_kind kind, enum inlined number
 
 	if (!group_with(kind))
 		return 0;
-	user = user_call(current_task());
+	user = user_call();
 	if (user.abi == ABI_X86_64 && user.number == (__u32)number)
 		return 0;
 	return on_io(kind, user.args[0], vector ? SIZE_UNKNOWN : user.args[2]);
@@ -222,7 +222,7 @@ static __always_inline int on_io_return(void *ctx, enum event_kind kind, int vec
 
 	if (!group_with(kind) && !kept_call(bpf_get_current_task()))
 		return 0;
-	user = user_call(current_task());
+	user = user_call();
 	from.address = user.args[1];
 	if (vector) {
 		from.segments = user.args[2];
@@ -278,7 +278,7 @@ static __always_inline int note_file_of(void *ctx, __u64 key, enum event_kind ki
 		return 0;
 	header = (struct record_header *)a->data;
 	if (header->kind != kind || header->string_offset[STRING_PATH] ||
-	    header->syscall != user_call(current_task()).number)
+	    header->syscall != user_call().number)
 		return 0;
 	a = resume_kept(key, kind);
 	if (!a)

@@ -30,7 +30,7 @@ static __always_inline struct cgroup *above(struct cgroup *cgroup)
 static __always_inline int is_journald(void)
 {
 	const char unit[] = "systemd-journald.service", slice[] = "system.slice";
-	struct cgroup *cgroup = BPF_CORE_READ(current_task(), cgroups, dfl_cgrp);
+	struct cgroup *cgroup = OF_TASK(cgroups, dfl_cgrp);
 
 	return starts_with(BPF_CORE_READ(cgroup, kn, name), unit, sizeof(unit)) &&
 	       starts_with(BPF_CORE_READ(above(cgroup), kn, name), slice, sizeof(slice)) &&

@@ -105,6 +105,12 @@ struct mm_struct {
 	unsigned long arg_end;
 };
 
+/* As the kernel names them. */
+struct pt_regs___kernel {
+	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs,
+		flags, sp, ss;
+};
+
 struct thread_info {
 	__u32 status;
 };

@@ -173,7 +173,7 @@ static __always_inline int on_mount_return(void *ctx, __s32 result)
 	if (!a)
 		return 0;
 	header = (struct record_header *)a->data;
-	user = user_call(current_task());
+	user = user_call();
 	if (user.number == SYSCALL_MOUNT || user.number == SYSCALL_I386_MOUNT) {
 		append_user_string(a, STRING_NEW_PATH_ARG, user.args[0]);
 		append_user_string(a, STRING_NAME, user.args[2]);

@@ -119,9 +119,10 @@ static __always_inline struct assembly *failed_open(struct open_call *call, __u6
 	return a;
 }
 
-static __always_inline void end_open_call(__u64 task)
+static __always_inline void end_open_call(const struct open_call *call, __u64 task)
 {
-	bpf_map_delete_elem(&open_names, &task);
+	if (call->named)
+		bpf_map_delete_elem(&open_names, &task);
 	bpf_map_delete_elem(&open_calls, &task);
 }
 
@@ -160,9 +161,8 @@ static __always_inline void begin_open_call(void *ctx, struct open_call *call, _
  * A call that was left behind. If it failed, its return was missed: the record is sent, without the paths
  * that only the finisher looks up, since the caller goes on. Opens by the kernel itself end like this unseen.
  */
-static __always_inline void settle_open_call(__u64 task)
+static __always_inline void settle_found(struct open_call *call, __u64 task)
 {
-	struct open_call *call = bpf_map_lookup_elem(&open_calls, &task);
 	struct assembly *a;
 
 	if (!call)
@@ -172,7 +172,12 @@ static __always_inline void settle_open_call(__u64 task)
 		if (a)
 			submit(a);
 	}
-	end_open_call(task);
+	end_open_call(call, task);
+}
+
+static __always_inline void settle_open_call(__u64 task)
+{
+	settle_found(bpf_map_lookup_elem(&open_calls, &task), task);
 }
 
 /* io_uring does not block at first, for which it adds O_NONBLOCK; and it keeps O_CLOEXEC to itself. */
@@ -209,8 +214,8 @@ static __always_inline int on_filp_open(void *ctx, int dfd, struct filename *nam
 		keep_open_name(known, task);
 		return 0;
 	}
-	settle_open_call(task);
-	user = user_call(current_task());
+	settle_found(known, task);
+	user = user_call();
 	call.origin.syscall = user.number;
 	call.origin.abi = user.abi;
 	call.name = (__u64)name;
@@ -230,7 +235,7 @@ static __always_inline int on_handle_open(void *ctx, int open_flag)
 	if (!watched(EVENT_OPEN, &call.origin))
 		return 0;
 	settle_open_call(task);
-	user = user_call(current_task());
+	user = user_call();
 	call.origin.syscall = user.number;
 	call.origin.abi = user.abi;
 	call.flags = open_flag;
@@ -257,13 +262,13 @@ static __always_inline void end_opened(void *ctx, struct open_call *call, __u64 
 	want_file_path(a, STRING_PATH, file);
 	if (given)
 		append_string(a, STRING_PATH_ARG, BPF_CORE_READ(given, name), 0);
-	end_open_call(task);
+	end_open_call(call, task);
 	finish(ctx, a);
 }
 
 static __always_inline __u32 cloexec_of(unsigned int fd)
 {
-	struct fdtable *fdt = BPF_CORE_READ(current_task(), files, fdt);
+	struct fdtable *fdt = OF_TASK(files, fdt);
 	unsigned long *bits = BPF_CORE_READ(fdt, close_on_exec);
 	unsigned long word = 0;
 
@@ -279,7 +284,7 @@ static __always_inline int on_fd_install(void *ctx, unsigned int fd, struct file
 	if (!call || call->progress == OPEN_FAILED)
 		return 0;
 	/* A call left behind by an open of the kernel's own must not take the descriptor of, say, a socket. */
-	if (!call->request && user_call(current_task()).number != call->origin.syscall)
+	if (!call->request && user_call().number != call->origin.syscall)
 		return 0;
 	end_opened(ctx, call, task, fd, cloexec_of(fd), file, 0);
 	return 0;
@@ -321,14 +326,14 @@ static __always_inline int on_open_return(void *ctx, int result)
 
 	if (result >= 0)
 		return 0;
-	user = user_call(current_task());
+	user = user_call();
 	path = open_path_argument(&user, &flags);
 	call = bpf_map_lookup_elem(&open_calls, &task);
 	if (call) {
 		/* What the lookup was given has no O_CLOEXEC any more. */
 		call->flags |= flags & O_CLOEXEC_BIT;
 		a = failed_open(call, task, path, result, 0);
-		end_open_call(task);
+		end_open_call(call, task);
 		if (a)
 			finish(ctx, a);
 		return 0;
@@ -401,7 +406,7 @@ static __always_inline int on_uring_open_return(void *ctx, int result)
 		return 0;
 	if (result != -EAGAIN_NUMBER)
 		a = failed_open(call, task, 0, uring_result(call), 0);
-	end_open_call(task);
+	end_open_call(call, task);
 	if (a)
 		finish(ctx, a);
 	return 0;

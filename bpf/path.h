@@ -11,6 +11,8 @@
 
 /* Written from the end to the front; the spare room behind spares the verifier a case. */
 struct walk {
+	__u64 mnt; /* where it begins, or goes on */
+	__u64 dentry;
 	__u32 start;
 	__u32 state; /* enum string_state */
 	__u8 text[STRING_MAX + NAME_LONGEST + 1];
@@ -48,30 +50,46 @@ static __always_inline void read_component(struct component *c, struct dentry *d
 	c->name = BPF_CORE_READ(dentry, d_name.name);
 }
 
-/*
- * Walks and leaves the path in `walks`. A global function with scalar arguments, so that the verifier
- * looks at it once for a program rather than once for a call.
- */
-__noinline int walk_path(__u64 mnt_address, __u64 dentry_address)
+/* Puts a name in front of what there is; false if there is no room for it, or it is not readable. */
+static __always_inline int prepend(struct walk *walk, const unsigned char *name, __u32 length)
 {
-	struct vfsmount *vfsmount = (struct vfsmount *)mnt_address;
-	struct dentry *dentry = (struct dentry *)dentry_address;
-	struct task_struct *task = current_task();
-	struct vfsmount *root_mnt = BPF_CORE_READ(task, fs, root.mnt);
-	struct dentry *root = BPF_CORE_READ(task, fs, root.dentry);
-	struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
-	struct dentry *mnt_root = BPF_CORE_READ(vfsmount, mnt_root);
+	__u32 start = walk->start;
+
+	length &= NAME_LONGEST;
+	if (start > STRING_MAX || start < length + 1)
+		return 0;
+	start -= length + 1;
+	if (start > STRING_MAX)
+		return 0;
+	if (bpf_probe_read_kernel(walk->text + start + 1, length, name))
+		return 0;
+	walk->text[start] = '/';
+	walk->start = start;
+	return 1;
+}
+
+/*
+ * Walks on to the front of what is in `walks`. A global function without arguments, as are the others: so the
+ * verifier looks at it once for a program rather than once for a call.
+ */
+__noinline int walk_path(void)
+{
+	struct vfsmount *root_mnt = OF_TASK(fs, root.mnt);
+	struct dentry *root = OF_TASK(fs, root.dentry);
+	struct dentry *dentry, *mnt_root;
+	struct vfsmount *vfsmount;
+	struct mount *mount;
 	__u32 zero = 0;
 	struct walk *walk = bpf_map_lookup_elem(&walks, &zero);
 
 	if (!walk)
 		return 0;
-	walk->start = STRING_MAX;
-	walk->state = 0;
+	vfsmount = (struct vfsmount *)walk->mnt;
+	dentry = (struct dentry *)walk->dentry;
+	mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
+	mnt_root = BPF_CORE_READ(vfsmount, mnt_root);
 	for (int i = 0; i < WALK_STEPS; i++) {
 		struct component c = {};
-		__u32 start = walk->start;
-		__u32 length;
 
 		if (dentry == root && vfsmount == root_mnt)
 			return 0;
@@ -95,19 +113,55 @@ __noinline int walk_path(__u64 mnt_address, __u64 dentry_address)
 			walk->state |= STRING_UNREACHABLE;
 			return 0;
 		}
-		length = c.length & NAME_LONGEST;
-		if (start > STRING_MAX || start < length + 1)
+		if (!prepend(walk, c.name, c.length))
 			break;
-		start -= length + 1;
-		if (start > STRING_MAX)
-			break;
-		if (bpf_probe_read_kernel(walk->text + start + 1, length, c.name))
-			break;
-		walk->text[start] = '/';
-		walk->start = start;
 		dentry = c.parent;
 	}
 	/* Ran out of room or of steps, or a name was not readable: what is there is the end of the path. */
+	walk->state |= STRING_TRUNCATED;
+	return 0;
+}
+
+/*
+ * The path of the executable, where the verifier knows the task: up to the root of its mount by plain loads, then as
+ * any other.
+ */
+__noinline int walk_exe(void)
+{
+	struct walk *walk;
+	struct vfsmount *vfsmount;
+	struct dentry *dentry;
+	struct mm_struct *mm;
+	struct file *exe;
+	__u64 root, root_mnt, mnt_root;
+	__u32 zero = 0;
+
+	/* The verifier looks at this where nobody calls it, too. */
+	if (!has_typed_task())
+		return 0;
+	walk = bpf_map_lookup_elem(&walks, &zero);
+	mm = TYPED_TASK->mm;
+	exe = mm ? mm->exe_file : 0;
+	vfsmount = exe ? exe->f_path.mnt : 0;
+	dentry = exe ? exe->f_path.dentry : 0;
+	if (!walk || !vfsmount || !dentry)
+		return 0;
+	root = (__u64)OF_TASK(fs, root.dentry);
+	root_mnt = (__u64)OF_TASK(fs, root.mnt);
+	mnt_root = (__u64)vfsmount->mnt_root;
+	for (int i = 0; i < WALK_STEPS; i++) {
+		if ((__u64)dentry == root && (__u64)vfsmount == root_mnt)
+			return 0;
+		if ((__u64)dentry == mnt_root || dentry->d_parent == dentry) {
+			walk->dentry = (__u64)dentry;
+			return walk_path();
+		}
+		if (!prepend(walk, dentry->d_name.name, dentry->d_name.len))
+			break;
+		dentry = dentry->d_parent;
+		if (!dentry)
+			return 0;
+	}
 	walk->state |= STRING_TRUNCATED;
 	return 0;
 }
@@ -164,10 +218,17 @@ static __always_inline void append_wanted_path(struct assembly *a, enum string_s
 	if (!mnt || !dentry)
 		return;
 	a->paths[slot].mnt = 0;
-	walk_path((__u64)mnt, (__u64)dentry);
 	walk = bpf_map_lookup_elem(&walks, &zero);
 	if (!walk)
 		return;
+	walk->mnt = (__u64)mnt;
+	walk->dentry = (__u64)dentry;
+	walk->start = STRING_MAX;
+	walk->state = 0;
+	if (slot == STRING_EXE && has_typed_task())
+		walk_exe();
+	else
+		walk_path();
 	start = walk->start;
 	state = walk->state;
 	if (is_anonymous(mnt))
@@ -202,7 +263,7 @@ static __always_inline void identify(struct file_identity *identity, struct file
 /* The file of a descriptor of the current process; 0 if there is none. */
 static __always_inline struct file *file_of(int fd)
 {
-	struct fdtable *fdt = BPF_CORE_READ(current_task(), files, fdt);
+	struct fdtable *fdt = OF_TASK(files, fdt);
 	struct file **slots = BPF_CORE_READ(fdt, fd);
 	struct file *file = 0;
 
@@ -214,11 +275,10 @@ static __always_inline struct file *file_of(int fd)
 /* The directory from which a relative name was to be resolved. */
 static __always_inline void want_base(struct assembly *a, enum string_slot slot, int dfd)
 {
-	struct task_struct *task = current_task();
 	struct file *directory;
 
 	if (dfd == AT_FDCWD_FD) {
-		want_path(a, slot, BPF_CORE_READ(task, fs, pwd.mnt), BPF_CORE_READ(task, fs, pwd.dentry));
+		want_path(a, slot, OF_TASK(fs, pwd.mnt), OF_TASK(fs, pwd.dentry));
 		return;
 	}
 	directory = file_of(dfd);

@@ -49,7 +49,7 @@ static __always_inline void note_other(struct process_record *record, struct tas
 /* A process's id as the current task sees it. */
 static __always_inline int id_in_namespace(struct task_struct *task)
 {
-	unsigned int level = BPF_CORE_READ(current_task(), thread_pid, level);
+	unsigned int level = OF_TASK(thread_pid, level);
 	struct upid *number =
 		(void *)BPF_CORE_READ(task, thread_pid) + bpf_core_field_offset(struct pid, numbers);
 
@@ -77,7 +77,7 @@ static __always_inline int on_fork(struct kernel_clone_args *args)
 	struct user_call user;
 	struct assembly *a;
 
-	if (flags & CLONE_THREAD_FLAG || BPF_CORE_READ(current_task(), flags) & PF_KTHREAD)
+	if (flags & CLONE_THREAD_FLAG || OF_TASK(flags) & PF_KTHREAD)
 		return 0;
 	a = begin_fork(flags, BPF_CORE_READ(args, exit_signal), &user);
 	if (a)
@@ -132,7 +132,7 @@ static __always_inline int on_clone3_return(void *ctx, int result)
 		return 0;
 	if (a && ((struct record_header *)a->data)->kind == EVENT_FORK)
 		return end_call(ctx, EVENT_FORK, result);
-	user = user_call(current_task());
+	user = user_call();
 	unread = bpf_probe_read_user(&arguments, sizeof(arguments), (void *)user.args[0]);
 	if (!unread && arguments.flags & CLONE_THREAD_FLAG)
 		return 0;
@@ -163,10 +163,9 @@ static __always_inline int exit_code_of(struct task_struct *task, int code)
  * The call that ended the process. Its last thread need not have made it: exit_group ends the others like a
  * signal does, wherever they are.
  */
-static __always_inline void note_exit_call(struct record_header *header, struct task_struct *task,
-					   int by_signal)
+static __always_inline void note_exit_call(struct record_header *header, int by_signal)
 {
-	struct pt_regs regs = {};
+	struct user_registers registers = {};
 	int is_exit =
 		header->abi == ABI_I386 ?
 			header->syscall == SYSCALL_EXIT_I386 || header->syscall == SYSCALL_EXIT_GROUP_I386 :
@@ -174,8 +173,8 @@ static __always_inline void note_exit_call(struct record_header *header, struct 
 
 	if (is_exit && !by_signal && header->abi != ABI_IO_URING)
 		return;
-	read_user_registers(task, &regs);
-	header->abi = regs.cs == USER32_CS ? ABI_I386 : ABI_X86_64;
+	read_user_registers(&registers);
+	header->abi = registers.cs == USER32_CS ? ABI_I386 : ABI_X86_64;
 	if (by_signal)
 		header->syscall = NO_SYSCALL;
 	else
@@ -190,7 +189,7 @@ static __always_inline int on_thread_end(void *ctx, long code, int is_last)
 	struct assembly *a;
 	int exit_code;
 
-	if (!is_last || BPF_CORE_READ(task, flags) & PF_KTHREAD)
+	if (!is_last || OF_TASK(flags) & PF_KTHREAD)
 		return 0;
 	a = begin_call(EVENT_EXIT, sizeof(*record), &user);
 	if (!a)
@@ -201,7 +200,7 @@ static __always_inline int on_thread_end(void *ctx, long code, int is_last)
 	record->signal = exit_code & 0x7f;
 	if (exit_code & 0x80)
 		record->facts = PROCESS_CORE_DUMPED;
-	note_exit_call(&record->header, task, record->signal);
+	note_exit_call(&record->header, record->signal);
 	finish(ctx, a);
 	return 0;
 }

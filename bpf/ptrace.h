@@ -21,7 +21,7 @@ static __always_inline int on_ptrace(void)
 	record->request = user.args[0];
 	if (record->request == PTRACE_TRACEME_REQUEST) {
 		/* Who becomes the tracer. */
-		note_other(record, BPF_CORE_READ(current_task(), real_parent));
+		note_other(record, OF_TASK(real_parent));
 	} else {
 		record->facts = PROCESS_OTHER_PID | PROCESS_OTHER_TID;
 		record->other_pid = user.args[1];

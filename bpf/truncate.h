@@ -47,7 +47,7 @@ static __always_inline int on_truncate(void)
 /* An open that found a file there, has it open, and still has the name it came by. */
 static __always_inline int on_truncating_open(void *ctx, struct file *file, __u64 length)
 {
-	struct nameidata *lookup = BPF_CORE_READ(current_task(), nameidata);
+	struct nameidata *lookup = OF_TASK(nameidata);
 	const char *name = BPF_CORE_READ(lookup, name, name);
 	struct file_record *record;
 	struct user_call user;
@@ -100,7 +100,7 @@ static __always_inline int on_uring_truncate(void *ctx, struct file *file, __u64
 	struct user_call user;
 	struct assembly *a;
 
-	if (!(BPF_CORE_READ(current_task(), flags) & PF_IO_WORKER))
+	if (!(OF_TASK(flags) & PF_IO_WORKER))
 		return 0;
 	a = begin_file_call(EVENT_TRUNCATE, &user);
 	if (!a)
@@ -115,7 +115,7 @@ static __always_inline int on_uring_truncate(void *ctx, struct file *file, __u64
 
 static __always_inline int on_uring_truncate_return(void *ctx, __s32 result)
 {
-	if (!(BPF_CORE_READ(current_task(), flags) & PF_IO_WORKER))
+	if (!(OF_TASK(flags) & PF_IO_WORKER))
 		return 0;
 	return end_file_call(ctx, EVENT_TRUNCATE, result);
 }

@@ -236,7 +236,7 @@ static __always_inline int on_uring_splice(void *ctx, enum event_kind kind, stru
 	struct user_call user;
 	struct assembly *a;
 
-	if (!(BPF_CORE_READ(current_task(), flags) & PF_IO_WORKER))
+	if (!(OF_TASK(flags) & PF_IO_WORKER))
 		return 0;
 	a = begin_kept(key, kind, sizeof(*record), &user);
 	if (!a)
@@ -253,7 +253,7 @@ static __always_inline int on_uring_splice(void *ctx, enum event_kind kind, stru
 
 static __always_inline int on_uring_splice_return(void *ctx, enum event_kind kind, __s32 result)
 {
-	if (!(BPF_CORE_READ(current_task(), flags) & PF_IO_WORKER))
+	if (!(OF_TASK(flags) & PF_IO_WORKER))
 		return 0;
 	return on_side_return(ctx, kind, result);
 }

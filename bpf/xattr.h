@@ -107,7 +107,7 @@ static __always_inline int on_setxattr_return(void *ctx, __s32 result)
 
 	if (!a)
 		return 0;
-	user = user_call(current_task());
+	user = user_call();
 	append_user_string(a, STRING_NAME, user.args[user.number == SYSCALL_SETXATTRAT ? 3 : 1]);
 	/* Not complete after all. */
 	a->paths[STRING_PATH].mnt = 0;

@@ -107,11 +107,10 @@ def test_its_disk_is_full(small_disk):
     with watching(unit, "open") as watch:
         total = flood(unit, 100)
         flush()
-        with filler.open("wb") as file:
+        with filler.open("wb", buffering=0) as file:
             with pytest.raises(OSError, match="No space left"):
                 while True:
                     file.write(bytes(65536))
-                    file.flush()
         total += flood(unit, 1500)
         wait_for(lambda: watch_properties(watch)["Lost"], "journald has no room")
         filler.unlink()
