@@ -146,6 +146,15 @@ static __always_inline void settle_call(__u64 key)
 	send_kept(key, 0, RECORD_RESULT_MISSED);
 }
 
+/* Copies an assembly that is small: what there is of it, since copying takes longer than anything else here. */
+static __always_inline void copy_small(void *to, const struct assembly *from)
+{
+	__u32 length = __builtin_offsetof(struct assembly, data) + *(volatile const __u32 *)&from->end;
+
+	if (length <= KEPT_SMALL)
+		bpf_probe_read_kernel(to, length, from);
+}
+
 /* The last step of a program that does not look up paths: keeps the record until the next one. */
 static __always_inline void keep_call(struct assembly *a)
 {
@@ -153,6 +162,12 @@ static __always_inline void keep_call(struct assembly *a)
 	__u64 key = a->key;
 
 	if (a->end <= SMALL_DATA) {
+		void *kept = a->resumed ? bpf_map_lookup_elem(&small_calls, &key) : 0;
+
+		if (kept) {
+			copy_small(kept, a);
+			return;
+		}
 		if (!bpf_map_update_elem(&small_calls, &key, a, BPF_ANY))
 			return;
 	} else {
@@ -224,13 +239,14 @@ static __always_inline struct assembly *resume_kept(__u64 key, enum event_kind k
 		return 0;
 	kept = bpf_map_lookup_elem(&small_calls, &key);
 	if (kept) {
-		bpf_probe_read_kernel(a, KEPT_SMALL, kept);
+		copy_small(a, kept);
 	} else {
 		kept = bpf_map_lookup_elem(&large_calls, &key);
 		if (!kept)
 			return 0;
 		bpf_probe_read_kernel(a, KEPT_LARGE, kept);
 	}
+	a->resumed = 1;
 	header = (struct record_header *)a->data;
 	if (header->kind != kind)
 		return 0;

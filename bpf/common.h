@@ -54,6 +54,8 @@ struct assembly {
 	__s32 new_dfd;
 	__u32 counted; /* 1: of a read or write, `object` and `new_dfd` have what the task had moved before */
 	__u32 undecided; /* 1: if its return is missed, it is not known whether there is anything to tell of */
+	__u32 resumed;	 /* 1: it has been kept before */
+	__u32 reserved;
 	struct path_wanted paths[PATH_SLOTS];
 	__u8 data[ASSEMBLY_SIZE];
 };
@@ -330,6 +332,7 @@ static __always_inline struct assembly *begin_record(enum event_kind kind, const
 	a->key = call_key(kind);
 	a->counted = 0;
 	a->undecided = 0;
+	a->resumed = 0;
 	header->kind = kind;
 	header->flags = origin->flags;
 	header->timestamp = origin->timestamp;
