@@ -1,4 +1,4 @@
-//! Attaching BPF programs by their descriptors alone, and what the kernel counts of them.
+//! Attaching and running BPF programs by their descriptors alone, and what the kernel counts of them.
 //!
 //! libbpf attaches what it has loaded, and would have to be kept for that: its object with a copy of each program
 //! and a descriptor of each map, once for every time that programs are loaded.
@@ -37,6 +37,17 @@ pub fn raw_tracepoint(program: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd
     let name = CString::new(name)?;
     // SAFETY: the name is terminated and outlives the call.
     owned(unsafe { libbpf_sys::bpf_raw_tracepoint_open(name.as_ptr(), program.as_raw_fd()) })
+}
+
+/// Runs a program that needs no context, and gives what it returns.
+pub fn run(program: BorrowedFd<'_>) -> io::Result<i32> {
+    let mut options = libbpf_sys::bpf_test_run_opts {
+        sz: size_of::<libbpf_sys::bpf_test_run_opts>() as libbpf_sys::size_t,
+        ..Default::default()
+    };
+    // SAFETY: the descriptor is open, and the options outlive the call; they point to no other memory.
+    done(unsafe { libbpf_sys::bpf_prog_test_run_opts(program.as_raw_fd(), &raw mut options) })?;
+    Ok(options.retval.cast_signed())
 }
 
 /// How often a program ran, where the kernel counts that, and how often it was not started.

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Iter, MapCore, MapFlags, OpenObject, PrintLevel};
+use libbpf_rs::{Iter, MapCore, MapFlags, MapHandle, OpenObject, PrintLevel};
 
 use crate::attach::{self, ProgramCounts};
 use crate::config::Settings;
@@ -121,10 +121,32 @@ pub struct Watched {
     pub set_up: bool,
 }
 
+/// The maps that are used by name.
+macro_rules! maps {
+    ($($name:ident),+ $(,)?) => {
+        struct Maps { $( $name: MapHandle ),+ }
+
+        impl Maps {
+            fn new(skel: &TraceleftSkel<'_>) -> libbpf_rs::Result<Self> {
+                Ok(Self { $( $name: MapHandle::try_from(&skel.maps.$name)? ),+ })
+            }
+        }
+    };
+}
+
+maps! {
+    clients, connections, connects, established, group_ring, groups, listeners, names, patterns, removed_groups, ring,
+    servers,
+}
+
 /// The object in the kernel: its maps are made once, its programs loaded when they are first needed, since it is
 /// the verifier that takes most of the time.
 pub struct Kernel {
-    skel: TraceleftSkel<'static>,
+    maps: Maps,
+    /// All maps, in the order of the object, to be shared with what is loaded later.
+    all_maps: Vec<MapHandle>,
+    /// The program that accesses maps.
+    access_map: OwnedFd,
     /// By target and processor.
     counters: SharedWords,
     processors: u32,
@@ -161,7 +183,8 @@ impl Kernel {
     /// Loads the object with maps of these sizes, and attaches what follows control groups.
     pub fn load(settings: &Settings) -> Result<(Self, Rings), Error> {
         let processors = prepare()?;
-        let mut open = open_with(Box::leak(Box::new(MaybeUninit::uninit())), &ALWAYS_LOADED)?;
+        let mut storage = MaybeUninit::uninit();
+        let mut open = open_with(&mut storage, &ALWAYS_LOADED)?;
         let sizes = [
             (&mut open.maps.ring, settings.ring_size),
             (&mut open.maps.group_ring, GROUP_RING_SIZE),
@@ -211,13 +234,14 @@ impl Kernel {
         for ((_, tracepoint), link) in GROUP_TRACEPOINTS.iter().zip(&links) {
             keep(&link_name(tracepoint), link.as_fd())?;
         }
-        Self::assemble(skel, settings, processors, HashMap::new(), links)
+        Self::assemble(&skel, settings, processors, HashMap::new(), links)
     }
 
     /// Takes over what the daemon before has loaded, with the same settings, from the same object.
     pub fn adopt(settings: &Settings, inherited: &mut Inherited) -> Result<(Self, Rings), Error> {
         let processors = prepare()?;
-        let mut open = open_with(Box::leak(Box::new(MaybeUninit::uninit())), &[ACCESS_MAP])?;
+        let mut storage = MaybeUninit::uninit();
+        let mut open = open_with(&mut storage, &[ACCESS_MAP])?;
         let mut take = |name: &str| {
             let missing = || libbpf_rs::Error::from(io::Error::from(io::ErrorKind::NotFound));
             inherited.remove(name).ok_or_else(missing).trying(format_args!("{name} is not in the store"))
@@ -233,11 +257,12 @@ impl Kernel {
         let loaded = names
             .iter()
             .filter_map(|name| Some((name.strip_prefix(&prefix)?.to_owned(), inherited.remove(name)?)));
-        Self::assemble(skel, settings, processors, loaded.collect(), links)
+        Self::assemble(&skel, settings, processors, loaded.collect(), links)
     }
 
+    /// Takes what is needed of the object that was loaded: libbpf's own has a copy of each program.
     fn assemble(
-        skel: TraceleftSkel<'static>,
+        skel: &TraceleftSkel<'_>,
         settings: &Settings,
         processors: u32,
         loaded: HashMap<String, OwnedFd>,
@@ -264,12 +289,25 @@ impl Kernel {
         let counters = SharedWords::read_only(skel.maps.counters.as_fd(), length).map_err(mapping_failed)?;
         let map_access =
             SharedWords::writable(skel.maps.map_access.as_fd(), ACCESS_WORDS).map_err(mapping_failed)?;
-        Ok((Self { skel, counters, processors, map_access, loaded, _group_links: group_links }, rings))
+        let what = "cannot keep the BPF maps";
+        let all_maps = skel.object().maps().map(|map| MapHandle::try_from(&map)).collect::<Result<_, _>>();
+        let access_map = skel.progs.access_map.as_fd().try_clone_to_owned().map_err(libbpf_rs::Error::from);
+        let kernel = Self {
+            maps: Maps::new(skel).trying(what)?,
+            all_maps: all_maps.trying(what)?,
+            access_map: access_map.trying("cannot keep a BPF program")?,
+            counters,
+            processors,
+            map_access,
+            loaded,
+            _group_links: group_links,
+        };
+        Ok((kernel, rings))
     }
 
     /// Names under which the service manager keeps all this.
     pub fn descriptors(&self) -> impl Iterator<Item = String> {
-        let maps: Vec<_> = self.skel.object().maps().map(|m| map_name(m.name())).collect();
+        let maps: Vec<_> = self.all_maps.iter().map(|m| map_name(m.name())).collect();
         let links = GROUP_TRACEPOINTS.iter().map(|(_, tracepoint)| link_name(tracepoint));
         maps.into_iter().chain(links).chain(self.loaded.keys().map(|p| program_name(p)))
     }
@@ -300,7 +338,7 @@ impl Kernel {
     ) -> Result<TraceleftSkel<'a>, Error> {
         let mut open = open_with(storage, programs)?;
         // It is the same object, so its maps come in the same order.
-        for (mut map, first) in open.open_object_mut().maps_mut().zip(self.skel.object().maps()) {
+        for (mut map, first) in open.open_object_mut().maps_mut().zip(&self.all_maps) {
             map.reuse_fd(first.as_fd()).trying("cannot share the BPF maps")?;
         }
         open.load().trying("cannot load BPF programs")
@@ -308,7 +346,7 @@ impl Kernel {
 
     /// Descriptors of the two rings, to be polled.
     pub fn ring_descriptors(&self) -> [BorrowedFd<'_>; 2] {
-        [self.skel.maps.ring.as_fd(), self.skel.maps.group_ring.as_fd()]
+        [self.maps.ring.as_fd(), self.maps.group_ring.as_fd()]
     }
 
     /// Attaches a program to a definition in tracefs, which has this id, until the descriptor is closed.
@@ -356,7 +394,7 @@ impl Kernel {
     /// Empties the maps that this program fills, before it is attached: what is there is of sockets that went when
     /// nobody looked.
     pub fn forget_sockets(&self, program: &str) {
-        let maps = &self.skel.maps;
+        let maps = &self.maps;
         let filled: &[(Map, &dyn MapCore)] = match program {
             "probe_listener" => &[(Map::ACCESS_LISTENERS, &maps.listeners)],
             "probe_request" => &[(Map::ACCESS_SERVERS, &maps.servers)],
@@ -385,17 +423,17 @@ impl Kernel {
             let watched = Watched { events, target, capture, set_up: set_up != 0 };
             Some((Name { parent: parent_target, unit, patterns }, watched))
         };
-        self.skel.maps.names.keys().filter_map(entry).collect()
+        self.maps.names.keys().filter_map(entry).collect()
     }
 
     /// Ids of the groups that are entered now.
     pub fn group_ids(&self) -> Vec<u64> {
-        ids(&self.skel.maps.groups)
+        ids(&self.maps.groups)
     }
 
     /// Ids of the groups that are removed, and known for what ends after them.
     pub fn removed_group_ids(&self) -> Vec<u64> {
-        ids(&self.skel.maps.removed_groups)
+        ids(&self.maps.removed_groups)
     }
 
     /// Forgets a group that is removed; one that is not there is fine.

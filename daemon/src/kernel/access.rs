@@ -1,10 +1,12 @@
 //! Maps of the kernel side, read and changed by a program there: `bpf/access.h` says why not by system calls.
 
 use std::io;
+use std::os::fd::AsFd;
 
-use libbpf_rs::{ErrorKind, ProgramInput, Result};
+use libbpf_rs::{ErrorKind, Result};
 
 use super::Kernel;
+use crate::attach;
 use crate::skel::types;
 use crate::wire::{self, Wire};
 
@@ -46,8 +48,7 @@ impl Kernel {
         asked.key[..key.len()].copy_from_slice(key);
         asked.value[..value.len()].copy_from_slice(value);
         self.map_access.write(0, wire::bytes(&asked));
-        let done = self.skel.progs.access_map.test_run(ProgramInput::default())?;
-        match done.return_value.cast_signed() {
+        match attach::run(self.access_map.as_fd())? {
             0 => Ok(()),
             error => Err(io::Error::from_raw_os_error(-error).into()),
         }

@@ -72,8 +72,7 @@ impl Kernel {
     /// Puts states of patterns in force, in place of those until now.
     pub fn use_patterns(&self, states: &PatternStates) -> Result<(), Error> {
         let descriptor = states.as_fd().as_raw_fd().to_ne_bytes();
-        self.skel
-            .maps
+        self.maps
             .patterns
             .update(&0u32.to_ne_bytes(), &descriptor, MapFlags::ANY)
             .trying("cannot put the patterns of units in force")
