@@ -55,7 +55,16 @@ class Package:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def package():
+def journal():
+    """A journal that keeps all that the tests write."""
+    conf = Path("/run/systemd/journald.conf.d/tests.conf")
+    conf.parent.mkdir(exist_ok=True)
+    conf.write_text("[Journal]\nSystemMaxUse=2G\nSystemKeepFree=64M\n")
+    harness.run("systemctl", "restart", "systemd-journald.service")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def package(journal):
     (deb,) = Path("/root").glob("traceleft_*.deb")
     harness.SCRATCH.mkdir(exist_ok=True)
     harness.SCRATCH.chmod(0o755)

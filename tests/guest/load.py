@@ -34,7 +34,7 @@ class Load:
         return self.directories[unit].parent / f"{self.directories[unit].name}.account"
 
     def made(self, unit):
-        return len(os.listdir(self.directories[unit]))
+        return max((int(name) + 1 for name in os.listdir(self.directories[unit])), default=0)
 
     def work_on(self):
         """Waits until each unit has done something more."""

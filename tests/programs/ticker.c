@@ -1,6 +1,6 @@
 /*
  * ticker DIRECTORY COUNT PAUSE: makes the files 0, 1, 2, … in a directory, COUNT in a row, then waits PAUSE
- * milliseconds, and again, until SIGTERM. Tells how many there are.
+ * milliseconds, and again, until SIGTERM. The last ones stay. Tells how many it made.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -8,6 +8,9 @@
 
 #include "account.h"
 #include "ended.h"
+
+/* Files that stay. */
+#define KEPT 100
 
 int main(int argc, char **argv)
 {
@@ -31,6 +34,9 @@ int main(int argc, char **argv)
 			if (fd < 0)
 				die(name);
 			close(fd);
+			snprintf(name, sizeof(name), "%s/%ld", argv[1], made - KEPT);
+			if (made >= KEPT && unlink(name))
+				die(name);
 			made++;
 		}
 		nanosleep(&pause, NULL);
