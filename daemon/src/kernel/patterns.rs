@@ -5,13 +5,16 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use libbpf_rs::{MapCore, MapFlags, MapHandle, MapType, libbpf_sys};
 
 use super::{Error, Kernel, Name, Trying, mapping_failed};
-use crate::pattern::{Automaton, SetId};
+use crate::pattern::{Automaton, START, SetId};
 use crate::ring::SharedWords;
 use crate::skel::types;
 use crate::wire;
 
 /// States that patterns may need together.
 pub const PATTERN_STATES: u32 = types::limits::PATTERN_STATES.0;
+
+// The kernel side begins in the same state.
+const _: () = assert!(types::limits::PATTERN_START.0 == START as u32);
 
 /// 64-bit numbers of a state.
 const STATE_WORDS: usize = size_of::<types::pattern_state>() / size_of::<u64>();
