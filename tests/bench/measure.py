@@ -348,8 +348,8 @@ class Unavailable(Exception):
 
 RECORDERS = {
     "none": none,
-    "traceleft-kprobe": traceleft("kprobe"),
-    "traceleft-fentry": traceleft("fentry"),
+    "traceleftd-kprobe": traceleft("kprobe"),
+    "traceleftd-fentry": traceleft("fentry"),
     "opensnoop": libbpf_tool("opensnoop"),
     "execsnoop": libbpf_tool("execsnoop"),
     "tcptracer": libbpf_tool("tcptracer"),
@@ -455,4 +455,5 @@ def main(out, *names):
         Path(out).write_text(json.dumps({"about": about(notes), "results": results}))
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

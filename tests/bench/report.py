@@ -13,6 +13,27 @@ CHARTS = [
     ("In the process", [("app", "that is recorded"), ("unaudited", "that is not")]),
     ("Afterwards", [("recorder", "in the recorder"), ("journald", "in journald")]),
 ]
+# What grows (scale.py), what that is, and why what it costs is not all the same.
+GROWTHS = {
+    "watches": ("Units watched by name", "Starting and reloading asks systemd about each of them."),
+    "policies": ("Policies, each a file with a unit", "The same, and each file is read."),
+    "control-groups": (
+        "Control groups below a watched slice",
+        "The daemon keeps the path of each for its records.",
+    ),
+    "processes": ("Processes of a watched unit", "What the kernel side keeps of a task has room for a fixed number of them."),
+    "add-watch": ("From AddWatch to the first record", "The first watch of an event has its programs loaded."),
+}
+COLUMNS = {
+    "n": "",
+    "app": "recorded open, instructions",
+    "unaudited": "other open, instructions",
+    "start_s": "start, s",
+    "reload_s": "reload, s",
+    "added_s": "AddWatch, s",
+    "recorded_s": "first record, s",
+    "rss_kb": "memory, MiB",
+}
 WIDTH, LEFT, RIGHT, BAR, GAP = 560, 128, 56, 14, 12
 
 STYLE = """
@@ -112,11 +133,52 @@ def workload_section(workload, figures):
     )
 
 
-def kernel_section(kernel, figures, about):
+def cells(values):
+    return "".join(f"<td>{value:,}</td>" if isinstance(value, (int, float)) else f"<td>{value}</td>" for value in values)
+
+
+def growth_section(name, rows):
+    title, why = GROWTHS[name]
+    columns = [column for column in COLUMNS if column in rows[0]]
+    head = "".join(f"<th>{COLUMNS[column]}</th>" for column in columns)
+    shown = [row | {"rss_kb": round(row.get("rss_kb", 0) / 1024, 1)} for row in rows]
+    body = "".join(f"<tr>{cells(row[column] for column in columns)}</tr>" for row in shown)
+    return (
+        f"<h3>{escape(title)}</h3><p>{escape(why)}</p>"
+        f'<div class="scroll"><table><tr>{head}</tr>{body}</table></div>'
+    )
+
+
+def clock_section(clock):
+    machine, burst, memory = clock["machine"], clock["burst"], clock["memory"]
+    rows = "".join(
+        f"<tr>{cells((name, c['per_s'], c['seen'], c['recorded'], c['lost'], c['delay_median_ms'], c['delay_99_ms']))}</tr>"
+        for name, c in (("half of what it can", clock["half"]), ("nine tenths", clock["sustained"]))
+    )
+    head = "".join(
+        f"<th>{word}</th>"
+        for word in ("", "events per s", "seen", "recorded", "lost", "delay, median, ms", "delay, 99 %, ms")
+    )
+    return (
+        f"<h3>By the clock</h3><p>{escape(machine['processor'])}, {machine['processors']} processors, Linux "
+        f"{escape(machine['kernel'])}. Of {burst['generated']:,} opens at a stretch, {burst['generated_per_s']:,} a second, "
+        f"{burst['recorded']:,} were recorded and {burst['lost']:,} lost and told of; {burst['recorded_per_s']:,} records "
+        f"a second came to the journal. In {memory['minutes']} minutes of load the daemon's memory went from "
+        f"{memory['rss_kb'][0] / 1024:.1f} to {memory['rss_kb'][-1] / 1024:.1f} MiB, at most "
+        f"{max(memory['rss_kb']) / 1024:.1f}.</p>"
+        f'<div class="scroll"><table><tr>{head}</tr>{rows}</table></div>'
+    )
+
+
+def kernel_section(figures, about, scale, clock):
     notes = "".join(f"<p class=soft>{escape(note)}</p>" for note in about["notes"])
     versions = escape(", ".join(about["versions"]))
     sections = "".join(workload_section(workload, figures[workload]) for workload in WORKLOADS if figures[workload])
-    return f"<h2>Linux {escape(about['kernel'])}</h2><p class=soft>{versions}</p>{notes}{sections}"
+    growths = "".join(growth_section(name, rows) for name, rows in scale.items() if rows)
+    return (
+        f"<h2>Linux {escape(about['kernel'])}</h2><p class=soft>{versions}</p>{notes}{sections}{growths}"
+        f"{clock_section(clock) if clock else ''}"
+    )
 
 
 def page(measured):
@@ -135,6 +197,10 @@ entries of the journal, those of auditd are lines of its own log and, as Debian 
 """
 
 
+def read(path):
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
 def main(directory):
     directory = Path(directory)
     measured = []
@@ -142,8 +208,8 @@ def main(directory):
     paths = directory.glob("*.about.json")
     for path in sorted(paths, key=lambda path: [int(n) for n in path.name.removesuffix(".about.json").split(".")]):
         kernel = path.name.removesuffix(".about.json")
-        figures = json.loads((directory / f"{kernel}.json").read_text())
-        measured.append((kernel, figures, json.loads(path.read_text())))
+        figures, scale, clock = (read(directory / f"{kernel}{name}.json") for name in ("", ".scale", ".clock"))
+        measured.append((figures, read(path), scale, clock))
     (directory / "report.html").write_text(page(measured))
     print(f"{directory}/report.html")
 
