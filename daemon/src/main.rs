@@ -53,6 +53,7 @@ use std::rc::Rc;
 use std::sync::mpsc;
 use std::thread;
 
+use nix::sys::prctl;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use systemd_journal_logger::JournalLog;
 
@@ -159,6 +160,8 @@ impl Failure {
 
 fn daemon() -> ExitCode {
     start_log();
+    // Each stack would have a page of 2 MiB. Where that cannot be had, it costs memory and nothing else.
+    let _ = prctl::set_thp_disable(true);
     match begin().map(Service::run) {
         Ok(End::Stopped | End::Restarted) => ExitCode::SUCCESS,
         Ok(End::Failed(message)) => {
