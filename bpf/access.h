@@ -8,6 +8,7 @@
 
 #include <linux/errno.h>
 
+#include "call.h"
 #include "connect.h"
 #include "connection.h"
 #include "group.h"
@@ -41,17 +42,18 @@ static __always_inline int access_names(struct map_access *a)
 static __always_inline int access_groups(struct map_access *a)
 {
 	struct group *new = (struct group *)a->value;
+	__u64 id = *(__u64 *)a->key;
 	struct group *group;
 
 	if (a->operation == ACCESS_REMOVE)
-		return bpf_map_delete_elem(&groups, a->key);
-	group = bpf_map_lookup_elem(&groups, a->key);
+		return remove_group(id);
+	group = bpf_map_lookup_elem(&groups, &id);
 	if (a->operation == ACCESS_READ)
 		return read_value(a->value, group, sizeof(*group));
 	/* An invocation id that is noted by the kernel side stays. */
 	if (group && group->invocation[0])
 		__builtin_memcpy(new->invocation, group->invocation, sizeof(new->invocation));
-	return bpf_map_update_elem(&groups, a->key, new, BPF_ANY);
+	return enter_group(id, new);
 }
 
 /* 0, or the negative number of an error. Of most maps the daemon only removes. */
@@ -76,6 +78,11 @@ static __always_inline int on_map_access(struct map_access *a)
 		return bpf_map_delete_elem(&connections, a->key);
 	case ACCESS_ESTABLISHED:
 		return bpf_map_delete_elem(&established, a->key);
+	case ACCESS_TASKS:
+		return remove_task(*(__u64 *)a->key);
+	case ACCESS_CALLS:
+		forget_call(*(__u64 *)a->key);
+		return 0;
 	}
 	return -EINVAL;
 }

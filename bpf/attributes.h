@@ -76,7 +76,7 @@ static __always_inline int on_file_found(void *ctx, enum event_kind kind, struct
 	if (record->header.string_offset[STRING_PATH])
 		return 0;
 	append_user_string(a, STRING_PATH_ARG, a->object);
-	identify_inode(&record->file, BPF_CORE_READ(dentry, d_inode));
+	identify_inode(a, &record->file, BPF_CORE_READ(dentry, d_inode));
 	want_path(a, STRING_PATH, mnt, dentry);
 	finish_kept(ctx, a);
 	return 0;
@@ -107,7 +107,7 @@ static __always_inline void want_rest(struct assembly *a)
 	}
 	if (!file)
 		return;
-	identify(&record->file, file);
+	identify(a, &record->file, file);
 	want_file_path(a, STRING_PATH, file);
 }
 

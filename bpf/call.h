@@ -7,7 +7,6 @@
  */
 #pragma once
 
-#include "common.h"
 #include "path.h"
 
 /* What is kept of an assembly: its first bytes, as many as there are. */
@@ -50,19 +49,71 @@ static __always_inline __u64 second_side(__u64 task)
 	return task | 2;
 }
 
+/* How many are in these maps; of the small ones those that have ended are there for their tasks' next calls. */
+__u64 small_count = 0;
+__u64 large_count = 0;
+
+static __always_inline void *large_call(__u64 key)
+{
+	return large_count ? bpf_map_lookup_elem(&large_calls, &key) : 0;
+}
+
+static __always_inline void remove_large(__u64 key)
+{
+	if (large_count && !bpf_map_delete_elem(&large_calls, &key))
+		__sync_fetch_and_add(&large_count, -1);
+}
+
+static __always_inline int remove_small(__u64 key)
+{
+	int error = bpf_map_delete_elem(&small_calls, &key);
+
+	if (!error)
+		__sync_fetch_and_add(&small_count, -1);
+	return error;
+}
+
+/* A call of the current task stays for the next one, as in rest_task(); one by another key has none. */
+static __always_inline void rest_small(struct assembly *kept, __u64 key)
+{
+	if ((key & ~3ULL) == bpf_get_current_task() && small_count <= idle_tasks)
+		kept->end = 0;
+	else
+		remove_small(key);
+}
+
+/* A small call that is under way. */
+static __always_inline struct assembly *small_call(__u64 key)
+{
+	struct assembly *kept = bpf_map_lookup_elem(&small_calls, &key);
+
+	return kept && kept->end ? kept : 0;
+}
+
 /* The call under way in a task, as it was kept; to be read, and its fixed part to be written. */
 static __always_inline struct assembly *kept_call(__u64 key)
 {
-	void *kept = bpf_map_lookup_elem(&small_calls, &key);
+	struct assembly *kept = small_call(key);
 
 	/* The record's fixed part, and what goes before it, is in both. */
-	return kept ? kept : bpf_map_lookup_elem(&large_calls, &key);
+	return kept ? kept : large_call(key);
 }
 
 static __always_inline void drop_call(__u64 key)
 {
-	if (bpf_map_delete_elem(&small_calls, &key))
-		bpf_map_delete_elem(&large_calls, &key);
+	struct assembly *kept = small_call(key);
+
+	if (kept)
+		rest_small(kept, key);
+	else
+		remove_large(key);
+}
+
+/* Of a task that ends. */
+static __always_inline void forget_call(__u64 key)
+{
+	if (remove_small(key))
+		remove_large(key);
 }
 
 /*
@@ -71,7 +122,7 @@ static __always_inline void drop_call(__u64 key)
  */
 __noinline int send_kept(__u64 key, __s32 result, __u32 flags)
 {
-	struct assembly *a = bpf_map_lookup_elem(&small_calls, &key);
+	struct assembly *a = small_call(key);
 	struct record_header *header;
 
 	if (a) {
@@ -79,17 +130,17 @@ __noinline int send_kept(__u64 key, __s32 result, __u32 flags)
 		header->result = result;
 		header->flags |= flags;
 		send_record(header, &a->end, SMALL_DATA);
-		bpf_map_delete_elem(&small_calls, &key);
+		rest_small(a, key);
 		return 0;
 	}
-	a = bpf_map_lookup_elem(&large_calls, &key);
+	a = large_call(key);
 	if (!a)
 		return 0;
 	header = (struct record_header *)a->data;
 	header->result = result;
 	header->flags |= flags;
 	send_record(header, &a->end, LARGE_DATA);
-	bpf_map_delete_elem(&large_calls, &key);
+	remove_large(key);
 	return 0;
 }
 
@@ -162,19 +213,25 @@ static __always_inline void keep_call(struct assembly *a)
 	__u64 key = a->key;
 
 	if (a->end <= SMALL_DATA) {
-		void *kept = a->resumed ? bpf_map_lookup_elem(&small_calls, &key) : 0;
+		void *kept = bpf_map_lookup_elem(&small_calls, &key);
 
 		if (kept) {
 			copy_small(kept, a);
 			return;
 		}
-		if (!bpf_map_update_elem(&small_calls, &key, a, BPF_ANY))
+		if (!bpf_map_update_elem(&small_calls, &key, a, BPF_NOEXIST)) {
+			__sync_fetch_and_add(&small_count, 1);
 			return;
-	} else {
+		}
+	} else if (a->end <= LARGE_DATA) {
 		/* It may have been small until now. */
-		bpf_map_delete_elem(&small_calls, &key);
-		if (a->end <= LARGE_DATA && !bpf_map_update_elem(&large_calls, &key, a, BPF_ANY))
+		drop_call(key);
+		__sync_fetch_and_add(&large_count, 1);
+		if (!bpf_map_update_elem(&large_calls, &key, a, BPF_NOEXIST))
 			return;
+		__sync_fetch_and_add(&large_count, -1);
+	} else {
+		drop_call(key);
 	}
 	/* No room to wait for its end: what is known by now is recorded. */
 	header->flags |= RECORD_RESULT_MISSED;
@@ -237,16 +294,17 @@ static __always_inline struct assembly *resume_kept(__u64 key, enum event_kind k
 
 	if (!a)
 		return 0;
-	kept = bpf_map_lookup_elem(&small_calls, &key);
+	kept = small_call(key);
 	if (kept) {
 		copy_small(a, kept);
 	} else {
-		kept = bpf_map_lookup_elem(&large_calls, &key);
+		kept = large_call(key);
 		if (!kept)
 			return 0;
 		bpf_probe_read_kernel(a, KEPT_LARGE, kept);
 	}
-	a->resumed = 1;
+	/* It may have been removed since. */
+	a->identified = 0;
 	header = (struct record_header *)a->data;
 	if (header->kind != kind)
 		return 0;

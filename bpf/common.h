@@ -3,6 +3,7 @@
 #pragma once
 
 #include <linux/bpf.h>
+#include <linux/errno.h>
 #include <linux/ptrace.h>
 
 #include <bpf/bpf_core_read.h>
@@ -20,6 +21,9 @@
 #define X32_SYSCALL_BIT 0x40000000
 #define THREAD_SIZE_X86 (16 << 10)
 #define SYSCALL_IO_URING_ENTER 426 /* by all doors */
+
+/* Of a file. */
+#define NAME_LONGEST 255
 
 /* Room for the fixed part and six of the longest strings; a per-CPU value may have 32 KiB. */
 #define ASSEMBLY_SIZE (28 << 10)
@@ -54,7 +58,8 @@ struct assembly {
 	__s32 new_dfd;
 	__u32 counted; /* 1: of a read or write, `object` and `new_dfd` have what the task had moved before */
 	__u32 undecided; /* 1: if its return is missed, it is not known whether there is anything to tell of */
-	__u32 resumed;	 /* 1: it has been kept before */
+	__u64 identified; /* inode; it has so many links */
+	__u32 links;
 	__u32 reserved;
 	struct path_wanted paths[PATH_SLOTS];
 	__u8 data[ASSEMBLY_SIZE];
@@ -209,6 +214,86 @@ static __always_inline struct user_call user_call(void)
 	return call;
 }
 
+/* Whether a key may be in a map: how many of its keys have this part. */
+#define FILTER_PARTS 4096
+
+struct filter {
+	__u32 counts[FILTER_PARTS];
+};
+
+static __always_inline __u32 *filter_count(void *filter, __u64 part)
+{
+	__u32 zero = 0;
+	struct filter *counts = bpf_map_lookup_elem(filter, &zero);
+
+	return counts ? &counts->counts[part % FILTER_PARTS] : 0;
+}
+
+static __always_inline int may_be_there(void *filter, __u64 part)
+{
+	volatile __u32 *count = filter_count(filter, part);
+
+	return count && *count;
+}
+
+/* Before a key is entered: whoever is told that it is there must find it. */
+static __always_inline void count_in(void *filter, __u64 part)
+{
+	__u32 *count = filter_count(filter, part);
+
+	if (count)
+		__sync_fetch_and_add(count, 1);
+}
+
+/* After it was removed, by whoever removed it. */
+static __always_inline void count_out(void *filter, __u64 part)
+{
+	__u32 *count = filter_count(filter, part);
+
+	if (count)
+		__sync_fetch_and_add(count, -1);
+}
+
+/* Control groups by the last bits of their ids: how many of `groups` have them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct filter);
+} group_filter SEC(".maps");
+
+/* What is watched in a group; an unwatched one is not even looked up. */
+static __always_inline struct group *watched_group(__u64 id)
+{
+	return may_be_there(&group_filter, id) ? bpf_map_lookup_elem(&groups, &id) : 0;
+}
+
+/* Enters a group, or changes what is watched in it; the negative number of an error. */
+static __always_inline int enter_group(__u64 id, const struct group *group)
+{
+	int error;
+
+	count_in(&group_filter, id);
+	error = bpf_map_update_elem(&groups, &id, group, BPF_NOEXIST);
+	if (!error)
+		return 0;
+	count_out(&group_filter, id);
+	if (error != -EEXIST)
+		return error;
+	error = bpf_map_update_elem(&groups, &id, group, BPF_EXIST);
+	/* It was removed meanwhile. */
+	return error == -ENOENT ? 0 : error;
+}
+
+static __always_inline int remove_group(__u64 id)
+{
+	int error = bpf_map_delete_elem(&groups, &id);
+
+	if (!error)
+		count_out(&group_filter, id);
+	return error;
+}
+
 #define EVENT_BIT(kind) (1ULL << (kind))
 
 /*
@@ -251,7 +336,7 @@ static __always_inline void end_own_work(void)
 static __always_inline __u64 watched_of(__u64 events, struct origin *origin)
 {
 	__u64 cgroup_id = bpf_get_current_cgroup_id();
-	struct group *group = bpf_map_lookup_elem(&groups, &cgroup_id);
+	struct group *group = watched_group(cgroup_id);
 
 	if (!group)
 		return 0;
@@ -295,73 +380,17 @@ static __always_inline void want_file_path(struct assembly *a, enum string_slot 
 	want_path(a, slot, path.mnt, path.dentry);
 }
 
-static __always_inline void want_exe(struct assembly *a)
-{
-	want_path(a, STRING_EXE, OF_TASK(mm, exe_file, f_path.mnt), OF_TASK(mm, exe_file, f_path.dentry));
-}
+#define STRING_PLACE_MAX (ASSEMBLY_SIZE - STRING_MAX - NAME_LONGEST - 1)
 
-/*
- * By what a call is kept: by its task. What may happen within another call, as a datagram that is sent by
- * write(), has a key of its own: no task lies at an odd address.
- */
-static __always_inline __u64 call_key(enum event_kind kind)
-{
-	return bpf_get_current_task() | (kind == EVENT_UDP_SEND);
-}
-
-/*
- * Begins a record with everything about the calling process. `size` is that of the record's fixed part, which
- * is zeroed.
- */
-static __always_inline struct assembly *begin_record(enum event_kind kind, const struct origin *origin,
-						     __u32 size)
-{
-	__u32 zero = 0;
-	struct assembly *a = bpf_map_lookup_elem(&assemblies, &zero);
-	__u64 ids = bpf_get_current_pid_tgid();
-	__u64 users = bpf_get_current_uid_gid();
-	struct record_header *header;
-
-	if (!a)
-		return 0;
-	header = (struct record_header *)a->data;
-	__builtin_memset(a->paths, 0, sizeof(a->paths));
-	__builtin_memset(a->data, 0, size);
-	a->end = size;
-	a->finish = FINISH_SUBMIT;
-	a->key = call_key(kind);
-	a->counted = 0;
-	a->undecided = 0;
-	a->resumed = 0;
-	header->kind = kind;
-	header->flags = origin->flags;
-	header->timestamp = origin->timestamp;
-	header->cgroup_id = origin->cgroup_id;
-	header->target = origin->target;
-	header->share = origin->share;
-	header->pid = ids >> 32;
-	header->tid = (__u32)ids;
-	header->ppid = OF_TASK(real_parent, tgid);
-	header->uid = (__u32)users;
-	header->gid = users >> 32;
-	header->auid = OF_TASK(loginuid.val);
-	header->session = OF_TASK(sessionid);
-	header->mnt_ns = OF_TASK(nsproxy, mnt_ns, ns.inum);
-	header->syscall = origin->syscall;
-	header->abi = origin->abi;
-	bpf_get_current_comm(header->comm, COMM_LENGTH);
-	__builtin_memcpy(header->invocation, origin->invocation, INVOCATION_LENGTH);
-	want_exe(a);
-	return a;
-}
-
-/* Where the next string goes; never so far that the longest one does not fit. */
+/* Where the next string goes; never so far that the longest one does not fit, and one name more. */
 static __always_inline __u8 *string_end(struct assembly *a)
 {
-	__u32 end = a->end;
+	__u64 end = a->end;
 
-	if (end > ASSEMBLY_SIZE - STRING_MAX - 1)
+	if (end > STRING_PLACE_MAX)
 		return 0;
+	/* Once more, in the register that is used: the verifier forgets the bounds of what is moved to the stack. */
+	asm volatile("if %0 <= %1 goto +1\n\t%0 = %1" : "+r"(end) : "i"(STRING_PLACE_MAX));
 	return a->data + end;
 }
 

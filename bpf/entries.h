@@ -140,12 +140,13 @@ static __always_inline struct assembly *resume_entry(enum event_kind kind)
 	return a;
 }
 
-static __always_inline void identify_entry(struct file_record *record, struct dentry *dentry)
+static __always_inline void identify_entry(struct assembly *a, struct dentry *dentry)
 {
+	struct file_record *record = (struct file_record *)a->data;
 	struct inode *inode = BPF_CORE_READ(dentry, d_inode);
 
 	if (inode)
-		identify_inode(&record->file, inode);
+		identify_inode(a, &record->file, inode);
 }
 
 /* Asked again if the first try has to wait for a lease, or finds a stale handle: its paths stay. */
@@ -164,7 +165,7 @@ static __always_inline int on_entry_found(void *ctx, enum event_kind kind, struc
 	if (!a)
 		return 0;
 	a->object = (__u64)dentry;
-	identify_entry((struct file_record *)a->data, dentry);
+	identify_entry(a, dentry);
 	want_entry(a, STRING_PATH, BPF_CORE_READ(directory, mnt), dentry);
 	finish_kept(ctx, a);
 	return 0;
@@ -177,7 +178,7 @@ static __always_inline int on_rename_found(void *ctx, struct path *old, struct d
 
 	if (!a)
 		return 0;
-	identify_entry((struct file_record *)a->data, old_dentry);
+	identify_entry(a, old_dentry);
 	want_entry(a, STRING_PATH, BPF_CORE_READ(old, mnt), old_dentry);
 	want_entry(a, STRING_NEW_PATH, BPF_CORE_READ(new, mnt), new_dentry);
 	finish_kept(ctx, a);
@@ -192,7 +193,7 @@ static __always_inline int on_link_found(void *ctx, struct dentry *old_dentry, s
 
 	if (!a)
 		return 0;
-	identify_entry((struct file_record *)a->data, old_dentry);
+	identify_entry(a, old_dentry);
 	want_entry(a, STRING_PATH, BPF_CORE_READ(new, mnt), old_dentry);
 	want_entry(a, STRING_NEW_PATH, BPF_CORE_READ(new, mnt), new_dentry);
 	finish_kept(ctx, a);
@@ -223,7 +224,7 @@ static __always_inline int on_entry_made(__u64 result)
 		return 0;
 	if (!a->object || record->header.syscall != user_call().number)
 		return 0;
-	identify_entry(record, (struct dentry *)(is_pointer(result) ? result : a->object));
+	identify_entry(a, (struct dentry *)(is_pointer(result) ? result : a->object));
 	return 0;
 }
 

@@ -317,6 +317,8 @@ enum accessed_map {
 	ACCESS_CONNECTS,
 	ACCESS_CONNECTIONS,
 	ACCESS_ESTABLISHED,
+	ACCESS_TASKS,
+	ACCESS_CALLS,
 };
 
 enum map_operation {

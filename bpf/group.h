@@ -250,8 +250,7 @@ static __always_inline int on_cgroup_mkdir(struct cgroup *cgroup, const char *pa
 	if (!value && !parent)
 		s->record.change = GROUP_UNWATCHED;
 	else
-		s->record.change =
-			bpf_map_update_elem(&groups, &id, &group, BPF_ANY) ? GROUP_NOT_ADDED : GROUP_ADDED;
+		s->record.change = enter_group(id, &group) ? GROUP_NOT_ADDED : GROUP_ADDED;
 	if (unit && (value || parent))
 		note_made(cgroup, id);
 	send_group_news(s, path);
@@ -273,7 +272,7 @@ static __always_inline int on_cgroup_rmdir(struct cgroup *cgroup, const char *pa
 	known = bpf_map_lookup_elem(&groups, &id);
 	if (known) {
 		bpf_map_update_elem(&removed_groups, &id, known, BPF_ANY);
-		bpf_map_delete_elem(&groups, &id);
+		remove_group(id);
 	}
 	s->record.cgroup_id = id;
 	s->record.target = NO_TARGET;

@@ -36,7 +36,7 @@ struct io_segment {
 static __always_inline struct group *group_with(enum event_kind kind)
 {
 	__u64 cgroup_id = bpf_get_current_cgroup_id();
-	struct group *group = bpf_map_lookup_elem(&groups, &cgroup_id);
+	struct group *group = watched_group(cgroup_id);
 
 	return group && group->events & (1ULL << kind) ? group : 0;
 }
@@ -45,7 +45,7 @@ static __always_inline void note_file(struct assembly *a, struct file *file)
 {
 	struct file_record *record = (struct file_record *)a->data;
 
-	identify(&record->file, file);
+	identify(a, &record->file, file);
 	want_file_path(a, STRING_PATH, file);
 }
 

@@ -137,7 +137,7 @@ static __always_inline int on_kernel_read_file(void *ctx, struct file *file)
 	/* A module may read other files while it begins. */
 	if (record->fd == (__s32)NO_NUMBER || !file || record->header.string_offset[STRING_PATH])
 		return 0;
-	identify(&record->file, file);
+	identify(a, &record->file, file);
 	want_file_path(a, STRING_PATH, file);
 	finish_kept(ctx, a);
 	return 0;
@@ -196,7 +196,7 @@ static __always_inline int on_module_return(void *ctx, __s32 result)
 	if (!record->header.string_offset[STRING_PATH]) {
 		file = file_of(record->fd);
 		if (file) {
-			identify(&record->file, file);
+			identify(a, &record->file, file);
 			want_file_path(a, STRING_PATH, file);
 		}
 	}

@@ -100,7 +100,7 @@ static __always_inline int on_path_mount(void *ctx, const char *source, struct p
 	append_user_string(a, STRING_PATH_ARG, a->object);
 	append_string(a, STRING_NEW_PATH_ARG, source, 0);
 	append_string(a, STRING_NAME, type, 0);
-	identify_inode(&record->file, BPF_CORE_READ(dentry, d_inode));
+	identify_inode(a, &record->file, BPF_CORE_READ(dentry, d_inode));
 	want_path(a, STRING_PATH, BPF_CORE_READ(path, mnt), dentry);
 	finish_kept(ctx, a);
 	return 0;
@@ -126,7 +126,7 @@ static __always_inline int on_move_mount(void *ctx, struct path *from, struct pa
 		append_string(a, STRING_NEW_PATH_ARG, BPF_CORE_READ(mount, mnt_devname), 0);
 	else
 		want_path(a, STRING_NEW_PATH, mnt, BPF_CORE_READ(from, dentry));
-	identify_inode(&record->file, BPF_CORE_READ(dentry, d_inode));
+	identify_inode(a, &record->file, BPF_CORE_READ(dentry, d_inode));
 	want_path(a, STRING_PATH, BPF_CORE_READ(to, mnt), dentry);
 	finish_kept(ctx, a);
 	return 0;

@@ -10,7 +10,6 @@
  */
 #pragma once
 
-#include "common.h"
 #include "path.h"
 
 #define O_CLOEXEC_BIT 02000000
@@ -19,31 +18,7 @@
 /* What open clears in f_flags when it is done with it: O_CREAT, O_EXCL, O_NOCTTY, O_TRUNC. */
 #define OPEN_ONCE_FLAGS (0100 | 0200 | 0400 | 01000)
 #define EAGAIN_NUMBER 11
-
-enum open_progress {
-	OPEN_UNDER_WAY,
-	OPEN_FAILED, /* put_unused_fd() was seen */
-};
-
-struct open_call {
-	struct origin origin;
-	__u64 name;    /* the kernel's struct filename, until the call's end; 0 for a handle */
-	__u64 request; /* io_uring's request */
-	__u32 flags;
-	__u32 mode;
-	__s32 dfd;
-	__u32 progress;
-	__u32 named;	 /* open_names has the name */
-	__s32 completed; /* result that io_uring was told, on kernels where the request does not keep it */
-};
-
-/* Opens under way, by task. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 8192);
-	__type(key, __u64);
-	__type(value, struct open_call);
-} open_calls SEC(".maps");
+#define SYSCALL_OPENAT2 437 /* by all doors */
 
 struct open_name {
 	__u32 length; /* with its NUL */
@@ -66,6 +41,56 @@ struct {
 	__type(value, struct open_name);
 } open_name_scratch SEC(".maps");
 
+/* What is read of a file at once, since each reading takes longer than what it reads. */
+#define FILE_BYTES 96
+
+struct opened {
+	struct path_wanted path;
+	struct inode *inode;
+	__u32 flags;
+};
+
+/* The beginning of struct open_flags, as it is in every kernel until now. */
+struct asked_open {
+	__u32 flags;
+	__u16 mode;
+	__u16 reserved;
+};
+
+static __always_inline void read_opened(struct opened *opened, struct file *file)
+{
+	__u64 bytes[FILE_BYTES / sizeof(__u64)];
+	void *at = bytes;
+
+	/* So it is in every kernel until now. */
+	if (bpf_core_field_offset(struct file, f_path) <= FILE_BYTES - sizeof(opened->path) &&
+	    bpf_core_field_offset(struct file, f_inode) <= FILE_BYTES - sizeof(opened->inode) &&
+	    bpf_core_field_offset(struct file, f_flags) <= FILE_BYTES - sizeof(opened->flags)) {
+		bpf_probe_read_kernel(bytes, sizeof(bytes), file);
+		opened->path = *(struct path_wanted *)(at + bpf_core_field_offset(struct file, f_path));
+		opened->inode = *(struct inode **)(at + bpf_core_field_offset(struct file, f_inode));
+		opened->flags = *(__u32 *)(at + bpf_core_field_offset(struct file, f_flags));
+		return;
+	}
+	bpf_core_read(&opened->path, sizeof(opened->path), &file->f_path);
+	opened->inode = BPF_CORE_READ(file, f_inode);
+	opened->flags = BPF_CORE_READ(file, f_flags);
+}
+
+static __always_inline struct asked_open read_asked(const struct open_flags *op)
+{
+	struct asked_open asked = {};
+
+	if (bpf_core_field_offset(struct open_flags, open_flag) == offsetof(struct asked_open, flags) &&
+	    bpf_core_field_offset(struct open_flags, mode) == offsetof(struct asked_open, mode)) {
+		bpf_probe_read_kernel(&asked, sizeof(asked), op);
+		return asked;
+	}
+	asked.flags = BPF_CORE_READ(op, open_flag);
+	asked.mode = BPF_CORE_READ(op, mode);
+	return asked;
+}
+
 /* The path argument of an opening system call, and its flags as far as registers have them. */
 static __always_inline __u64 open_path_argument(const struct user_call *call, __u32 *flags)
 {
@@ -82,8 +107,8 @@ static __always_inline __u64 open_path_argument(const struct user_call *call, __
 	case 0x10000 | 295:
 		*flags = call->args[2];
 		return call->args[1];
-	case 437: /* openat2 */
-	case 0x10000 | 437:
+	case SYSCALL_OPENAT2:
+	case 0x10000 | SYSCALL_OPENAT2:
 		bpf_probe_read_user(flags, sizeof(*flags), (void *)call->args[2]);
 		return call->args[1];
 	}
@@ -92,14 +117,21 @@ static __always_inline __u64 open_path_argument(const struct user_call *call, __
 
 static __always_inline int is_openat(const struct user_call *call)
 {
-	return call->number == 437 || call->number == (call->abi == ABI_I386 ? 295 : 257);
+	return call->number == SYSCALL_OPENAT2 || call->number == (call->abi == ABI_I386 ? 295 : 257);
+}
+
+/* The open that a task is in. */
+static __always_inline struct open_call *call_in(struct task_slot *slot)
+{
+	return slot && slot->open.progress != OPEN_NONE ? &slot->open : 0;
 }
 
 /* Begins the record of an open that failed, or whose result is not known; the name is the last to be had. */
-static __always_inline struct assembly *failed_open(struct open_call *call, __u64 task, __u64 user_path,
+static __always_inline struct assembly *failed_open(const struct task_slot *slot,
+						    const struct open_call *call, __u64 task, __u64 user_path,
 						    __s32 result, __u32 record_flags)
 {
-	struct assembly *a = begin_record(EVENT_OPEN, &call->origin, sizeof(struct open_record));
+	struct assembly *a = begin_record_of(slot, EVENT_OPEN, &call->origin, sizeof(struct open_record));
 	struct open_record *record;
 	struct open_name *name;
 
@@ -119,11 +151,11 @@ static __always_inline struct assembly *failed_open(struct open_call *call, __u6
 	return a;
 }
 
-static __always_inline void end_open_call(const struct open_call *call, __u64 task)
+static __always_inline void end_open_call(struct task_slot *slot, __u64 task)
 {
-	if (call->named)
+	if (slot->open.named)
 		bpf_map_delete_elem(&open_names, &task);
-	bpf_map_delete_elem(&open_calls, &task);
+	rest_task(slot, task);
 }
 
 static __always_inline void keep_open_name(struct open_call *call, __u64 task)
@@ -144,40 +176,48 @@ static __always_inline void keep_open_name(struct open_call *call, __u64 task)
 }
 
 /* No room to hold the call: the record is written at once, without its result. */
-static __always_inline void begin_open_call(void *ctx, struct open_call *call, __u64 task)
+static __always_inline void tell_unheld(void *ctx, struct open_call *call, __u64 task)
 {
 	struct assembly *a;
 
-	if (!bpf_map_update_elem(&open_calls, &task, call, BPF_ANY))
-		return;
 	keep_open_name(call, task);
-	a = failed_open(call, task, 0, 0, RECORD_RESULT_MISSED);
+	a = failed_open(0, call, task, 0, 0, RECORD_RESULT_MISSED);
 	bpf_map_delete_elem(&open_names, &task);
 	if (a)
 		finish(ctx, a);
+}
+
+static __always_inline void begin_open_call(void *ctx, struct task_slot *slot, struct open_call *call,
+					    __u64 task)
+{
+	if (!slot)
+		slot = enter_task(task);
+	if (slot)
+		slot->open = *call;
+	else
+		tell_unheld(ctx, call, task);
 }
 
 /*
  * A call that was left behind. If it failed, its return was missed: the record is sent, without the paths
  * that only the finisher looks up, since the caller goes on. Opens by the kernel itself end like this unseen.
  */
-static __always_inline void settle_found(struct open_call *call, __u64 task)
+static __always_inline void settle_open(struct task_slot *slot, __u64 task)
 {
+	struct open_call *call = call_in(slot);
 	struct assembly *a;
 
 	if (!call)
 		return;
 	if (call->progress == OPEN_FAILED) {
-		a = failed_open(call, task, 0, 0, RECORD_RESULT_MISSED);
+		a = failed_open(slot, call, task, 0, 0, RECORD_RESULT_MISSED);
 		if (a)
 			submit(a);
 	}
-	end_open_call(call, task);
-}
-
-static __always_inline void settle_open_call(__u64 task)
-{
-	settle_found(bpf_map_lookup_elem(&open_calls, &task), task);
+	/* It goes on to be the task's. */
+	if (call->named)
+		bpf_map_delete_elem(&open_names, &task);
+	call->progress = OPEN_NONE;
 }
 
 /* io_uring does not block at first, for which it adds O_NONBLOCK; and it keeps O_CLOEXEC to itself. */
@@ -194,83 +234,94 @@ static __always_inline __u32 asked_of_uring(struct io_open *open, __u32 flags)
 static __always_inline int on_filp_open(void *ctx, int dfd, struct filename *name,
 					const struct open_flags *op)
 {
-	struct open_call call = {}, *known;
+	struct open_call call = { .progress = OPEN_UNDER_WAY }, *known;
 	__u64 task = bpf_get_current_task();
+	struct task_slot *slot;
 	struct user_call user;
-	__u32 flags;
+	struct asked_open asked;
 
 	if (!watched(EVENT_OPEN, &call.origin))
 		return 0;
-	flags = BPF_CORE_READ(op, open_flag);
-	if (flags & OPEN_FMODE_EXEC) /* the file of an exec, which is an event of its own */
+	asked = read_asked(op);
+	if (asked.flags & OPEN_FMODE_EXEC) /* the file of an exec, which is an event of its own */
 		return 0;
-	known = bpf_map_lookup_elem(&open_calls, &task);
+	slot = slot_of(task);
+	known = call_in(slot);
 	if (known && known->request && !known->name) {
 		/* Inside io_uring's open, which began the call. */
 		known->name = (__u64)name;
-		known->flags = asked_of_uring((struct io_open *)known->request, flags);
-		known->mode = BPF_CORE_READ(op, mode) & 07777;
+		known->flags = asked_of_uring((struct io_open *)known->request, asked.flags);
+		known->mode = asked.mode & 07777;
 		known->dfd = dfd;
 		keep_open_name(known, task);
 		return 0;
 	}
-	settle_found(known, task);
+	settle_open(slot, task);
 	user = user_call();
 	call.origin.syscall = user.number;
 	call.origin.abi = user.abi;
 	call.name = (__u64)name;
-	call.flags = flags;
-	call.mode = BPF_CORE_READ(op, mode) & 07777;
+	call.flags = asked.flags;
+	call.mode = asked.mode & 07777;
 	call.dfd = dfd;
-	begin_open_call(ctx, &call, task);
+	begin_open_call(ctx, slot, &call, task);
 	return 0;
 }
 
 static __always_inline int on_handle_open(void *ctx, int open_flag)
 {
-	struct open_call call = {};
+	struct open_call call = { .progress = OPEN_UNDER_WAY };
 	__u64 task = bpf_get_current_task();
+	struct task_slot *slot;
 	struct user_call user;
 
 	if (!watched(EVENT_OPEN, &call.origin))
 		return 0;
-	settle_open_call(task);
+	slot = slot_of(task);
+	settle_open(slot, task);
 	user = user_call();
 	call.origin.syscall = user.number;
 	call.origin.abi = user.abi;
 	call.flags = open_flag;
 	call.dfd = -1;
-	begin_open_call(ctx, &call, task);
+	begin_open_call(ctx, slot, &call, task);
 	return 0;
 }
 
-static __always_inline void end_opened(void *ctx, struct open_call *call, __u64 task, __s32 result,
+static __always_inline void end_opened(void *ctx, struct task_slot *slot, __u64 task, __s32 result,
 				       __u32 cloexec, struct file *file, __u32 record_flags)
 {
-	struct assembly *a = begin_record(EVENT_OPEN, &call->origin, sizeof(struct open_record));
+	struct open_call *call = &slot->open;
+	struct assembly *a = begin_record_of(slot, EVENT_OPEN, &call->origin, sizeof(struct open_record));
 	struct filename *given = (struct filename *)call->name;
 	struct open_record *record;
+	struct opened opened;
 
 	if (!a)
 		return;
+	read_opened(&opened, file);
 	record = (struct open_record *)a->data;
 	record->header.result = result;
 	record->header.flags |= record_flags;
-	record->flags = (call->flags & OPEN_ONCE_FLAGS) | BPF_CORE_READ(file, f_flags) | cloexec;
+	record->flags = (call->flags & OPEN_ONCE_FLAGS) | opened.flags | cloexec;
 	record->mode = call->mode;
-	identify(&record->file, file);
-	want_file_path(a, STRING_PATH, file);
+	identify_inode(a, &record->file, opened.inode);
+	a->paths[STRING_PATH] = opened.path;
 	if (given)
 		append_string(a, STRING_PATH_ARG, BPF_CORE_READ(given, name), 0);
-	end_open_call(call, task);
+	end_open_call(slot, task);
 	finish(ctx, a);
 }
 
-static __always_inline __u32 cloexec_of(unsigned int fd)
+/* In a register it is what the kernel used; what openat2 has in memory may change. */
+static __always_inline __u32 cloexec_of(const struct user_call *user, unsigned int fd)
 {
-	struct fdtable *fdt = OF_TASK(files, fdt);
-	unsigned long *bits = BPF_CORE_READ(fdt, close_on_exec);
+	unsigned long *bits = OF_TASK(files, fdt, close_on_exec);
 	unsigned long word = 0;
+	__u32 flags;
+
+	if (user->number != SYSCALL_OPENAT2 && open_path_argument(user, &flags))
+		return flags & O_CLOEXEC_BIT;
 
 	bpf_probe_read_kernel(&word, sizeof(word), bits + fd / 64);
 	return word & (1UL << (fd % 64)) ? O_CLOEXEC_BIT : 0;
@@ -279,14 +330,17 @@ static __always_inline __u32 cloexec_of(unsigned int fd)
 static __always_inline int on_fd_install(void *ctx, unsigned int fd, struct file *file)
 {
 	__u64 task = bpf_get_current_task();
-	struct open_call *call = bpf_map_lookup_elem(&open_calls, &task);
+	struct task_slot *slot = slot_of(task);
+	struct open_call *call = call_in(slot);
+	struct user_call user;
 
 	if (!call || call->progress == OPEN_FAILED)
 		return 0;
 	/* A call left behind by an open of the kernel's own must not take the descriptor of, say, a socket. */
-	if (!call->request && user_call().number != call->origin.syscall)
+	user = user_call();
+	if (!call->request && user.number != call->origin.syscall)
 		return 0;
-	end_opened(ctx, call, task, fd, cloexec_of(fd), file, 0);
+	end_opened(ctx, slot, task, fd, cloexec_of(&user, fd), file, 0);
 	return 0;
 }
 
@@ -294,18 +348,20 @@ static __always_inline int on_fd_install(void *ctx, unsigned int fd, struct file
 static __always_inline int on_fixed_fd_install(void *ctx, struct file *file)
 {
 	__u64 task = bpf_get_current_task();
-	struct open_call *call = bpf_map_lookup_elem(&open_calls, &task);
+	struct task_slot *slot = slot_of(task);
+	struct open_call *call = call_in(slot);
 
 	if (!call || !call->request)
 		return 0;
-	end_opened(ctx, call, task, 0, 0, file, RECORD_NO_FD);
+	end_opened(ctx, slot, task, 0, 0, file, RECORD_NO_FD);
 	return 0;
 }
 
 static __always_inline int on_put_unused_fd(void)
 {
 	__u64 task = bpf_get_current_task();
-	struct open_call *call = bpf_map_lookup_elem(&open_calls, &task);
+	struct task_slot *slot = slot_of(task);
+	struct open_call *call = call_in(slot);
 
 	if (!call || call->progress == OPEN_FAILED)
 		return 0;
@@ -319,6 +375,7 @@ static __always_inline int on_open_return(void *ctx, int result)
 {
 	__u64 task = bpf_get_current_task();
 	struct open_call early = { .dfd = AT_FDCWD_FD }, *call;
+	struct task_slot *slot;
 	struct user_call user;
 	struct assembly *a;
 	__u32 flags = 0;
@@ -328,12 +385,13 @@ static __always_inline int on_open_return(void *ctx, int result)
 		return 0;
 	user = user_call();
 	path = open_path_argument(&user, &flags);
-	call = bpf_map_lookup_elem(&open_calls, &task);
+	slot = slot_of(task);
+	call = call_in(slot);
 	if (call) {
 		/* What the lookup was given has no O_CLOEXEC any more. */
 		call->flags |= flags & O_CLOEXEC_BIT;
-		a = failed_open(call, task, path, result, 0);
-		end_open_call(call, task);
+		a = failed_open(slot, call, task, path, result, 0);
+		end_open_call(slot, task);
 		if (a)
 			finish(ctx, a);
 		return 0;
@@ -346,7 +404,7 @@ static __always_inline int on_open_return(void *ctx, int result)
 	early.flags = flags;
 	if (is_openat(&user))
 		early.dfd = user.args[0];
-	a = failed_open(&early, task, path, result, 0);
+	a = failed_open(slot, &early, task, path, result, 0);
 	if (a)
 		finish(ctx, a);
 	return 0;
@@ -354,29 +412,30 @@ static __always_inline int on_open_return(void *ctx, int result)
 
 static __always_inline int on_uring_open(void *ctx, struct io_kiocb *request)
 {
-	struct open_call call = {};
+	struct open_call call = { .progress = OPEN_UNDER_WAY };
 	__u64 task = bpf_get_current_task();
+	struct task_slot *slot;
 
 	if (!watched(EVENT_OPEN, &call.origin))
 		return 0;
-	settle_open_call(task);
+	slot = slot_of(task);
+	settle_open(slot, task);
 	call.origin.syscall = NO_SYSCALL;
 	call.origin.abi = ABI_IO_URING;
 	call.request = (__u64)request;
 	call.dfd = AT_FDCWD_FD;
-	begin_open_call(ctx, &call, task);
+	begin_open_call(ctx, slot, &call, task);
 	return 0;
 }
 
 /* io_uring completes a request: before v5.19 this may be the only place that has the result. */
 static __always_inline int on_uring_complete(struct io_kiocb *request, __s32 result)
 {
-	__u64 task = bpf_get_current_task();
 	struct open_call *call;
 
 	if (bpf_core_field_exists(request->cqe))
 		return 0;
-	call = bpf_map_lookup_elem(&open_calls, &task);
+	call = call_in(slot_of(bpf_get_current_task()));
 	if (call && call->request == (__u64)request)
 		call->completed = result;
 	return 0;
@@ -399,14 +458,15 @@ static __always_inline __s32 uring_result(struct open_call *call)
 static __always_inline int on_uring_open_return(void *ctx, int result)
 {
 	__u64 task = bpf_get_current_task();
-	struct open_call *call = bpf_map_lookup_elem(&open_calls, &task);
+	struct task_slot *slot = slot_of(task);
+	struct open_call *call = call_in(slot);
 	struct assembly *a = 0;
 
 	if (!call || !call->request)
 		return 0;
 	if (result != -EAGAIN_NUMBER)
-		a = failed_open(call, task, 0, uring_result(call), 0);
-	end_open_call(call, task);
+		a = failed_open(slot, call, task, 0, uring_result(call), 0);
+	end_open_call(slot, task);
 	if (a)
 		finish(ctx, a);
 	return 0;

@@ -2,20 +2,43 @@
 /* The kernel's own path of a file: from its dentry up to the root of the calling process. */
 #pragma once
 
-#include "common.h"
+#include "record.h"
 
 /* Components, and mounts crossed, of the longest path: 4096 bytes cannot have more than 2048 of "/a". */
 #define WALK_STEPS 320
-#define NAME_LONGEST 255
 #define AT_FDCWD_FD (-100)
 
-/* Written from the end to the front; the spare room behind spares the verifier a case. */
+/* What of a short name lies in the dentry itself; some kernels have a little more. */
+#define NAME_INLINE 32
+
+/* What is read of each component at once, as it lies in the kernel: reading is most of what a walk costs. */
+struct component {
+	__u64 parent;
+	__u32 hash;
+	__u32 length;
+	__u64 name; /* 0: it is in `text` */
+	__u64 inode;
+	__u8 text[NAME_INLINE];
+};
+
+/* The same of a mount. */
+struct place {
+	__u64 parent;
+	__u64 mountpoint;
+	__u64 root;
+};
+
 struct walk {
-	__u64 mnt; /* where it begins, or goes on */
+	__u64 mnt; /* where it begins */
 	__u64 dentry;
-	__u32 start;
-	__u32 state; /* enum string_state */
-	__u8 text[STRING_MAX + NAME_LONGEST + 1];
+	__u64 inode; /* of the file, if it is known */
+	__u32 count; /* of components */
+	__u32 length;
+	__u32 written;
+	__u32 crossed; /* mounts */
+	__u32 state;   /* enum string_state */
+	__u32 reserved;
+	struct component components[WALK_STEPS];
 };
 
 struct {
@@ -25,144 +48,152 @@ struct {
 	__type(value, struct walk);
 } walks SEC(".maps");
 
-/* What is read of each component at once, as it lies in the kernel: reading is most of what a walk costs. */
-struct component {
-	struct dentry *parent;
-	__u32 hash;
-	__u32 length;
-	const unsigned char *name;
-};
+#define IS_AT(part, type, first, member) \
+	(bpf_core_field_offset(type, member) == bpf_core_field_offset(type, first) + (part))
 
 static __always_inline void read_component(struct component *c, struct dentry *dentry)
 {
+	__u64 text;
+
 	/* So it is in every kernel until now. */
-	if (bpf_core_field_offset(struct dentry, d_name) ==
-		    bpf_core_field_offset(struct dentry, d_parent) + offsetof(struct component, hash) &&
-	    bpf_core_field_offset(struct dentry, d_name.len) ==
-		    bpf_core_field_offset(struct dentry, d_parent) + offsetof(struct component, length) &&
-	    bpf_core_field_offset(struct dentry, d_name.name) ==
-		    bpf_core_field_offset(struct dentry, d_parent) + offsetof(struct component, name)) {
+	if (IS_AT(offsetof(struct component, hash), struct dentry, d_parent, d_name) &&
+	    IS_AT(offsetof(struct component, length), struct dentry, d_parent, d_name.len) &&
+	    IS_AT(offsetof(struct component, name), struct dentry, d_parent, d_name.name) &&
+	    IS_AT(offsetof(struct component, inode), struct dentry, d_parent, d_inode)) {
 		bpf_core_read(c, sizeof(*c), &dentry->d_parent);
+		text = (__u64)dentry + bpf_core_field_offset(struct dentry, d_parent) +
+		       offsetof(struct component, text);
+		if (c->name == text && c->length < NAME_INLINE)
+			c->name = 0;
 		return;
 	}
-	c->parent = BPF_CORE_READ(dentry, d_parent);
+	c->parent = (__u64)BPF_CORE_READ(dentry, d_parent);
 	c->length = BPF_CORE_READ(dentry, d_name.len);
-	c->name = BPF_CORE_READ(dentry, d_name.name);
+	c->name = (__u64)BPF_CORE_READ(dentry, d_name.name);
+	c->inode = (__u64)BPF_CORE_READ(dentry, d_inode);
 }
 
-/* Puts a name in front of what there is; false if there is no room for it, or it is not readable. */
-static __always_inline int prepend(struct walk *walk, const unsigned char *name, __u32 length)
+static __always_inline void read_place(struct place *place, struct mount *mount)
 {
-	__u32 start = walk->start;
+	if (IS_AT(offsetof(struct place, mountpoint), struct mount, mnt_parent, mnt_mountpoint) &&
+	    IS_AT(offsetof(struct place, root), struct mount, mnt_parent, mnt.mnt_root)) {
+		bpf_core_read(place, sizeof(*place), &mount->mnt_parent);
+		return;
+	}
+	place->parent = (__u64)BPF_CORE_READ(mount, mnt_parent);
+	place->mountpoint = (__u64)BPF_CORE_READ(mount, mnt_mountpoint);
+	place->root = (__u64)BPF_CORE_READ(mount, mnt.mnt_root);
+}
 
-	length &= NAME_LONGEST;
-	if (start > STRING_MAX || start < length + 1)
-		return 0;
-	start -= length + 1;
-	if (start > STRING_MAX)
-		return 0;
-	if (bpf_probe_read_kernel(walk->text + start + 1, length, name))
-		return 0;
-	walk->text[start] = '/';
-	walk->start = start;
-	return 1;
+/* Of the mount that has the process's root only its own is needed, but for what is not below that. */
+static __always_inline void enter_place(struct place *place, struct mount *mount, int is_root_mnt)
+{
+	if (has_typed_task() && is_root_mnt) {
+		place->parent = 0;
+		place->root = (__u64)OF_TASK(fs, root.mnt, mnt_root);
+	} else {
+		read_place(place, mount);
+	}
 }
 
 /*
- * Walks on to the front of what is in `walks`. A global function without arguments, as are the others: so the
- * verifier looks at it once for a program rather than once for a call.
+ * Walks from where `walks` says to the root of the process, and notes the components on the way. A global function
+ * without arguments, as are the others: so the verifier looks at it once for a program rather than once for a call.
  */
 __noinline int walk_path(void)
 {
-	struct vfsmount *root_mnt = OF_TASK(fs, root.mnt);
-	struct dentry *root = OF_TASK(fs, root.dentry);
-	struct dentry *dentry, *mnt_root;
-	struct vfsmount *vfsmount;
+	__u64 root_mnt = (__u64)OF_TASK(fs, root.mnt);
+	__u64 root = (__u64)OF_TASK(fs, root.dentry);
+	__u64 vfsmount, dentry;
 	struct mount *mount;
+	struct place place;
 	__u32 zero = 0;
 	struct walk *walk = bpf_map_lookup_elem(&walks, &zero);
 
 	if (!walk)
 		return 0;
-	vfsmount = (struct vfsmount *)walk->mnt;
-	dentry = (struct dentry *)walk->dentry;
-	mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
-	mnt_root = BPF_CORE_READ(vfsmount, mnt_root);
+	vfsmount = walk->mnt;
+	dentry = walk->dentry;
+	mount = (struct mount *)(vfsmount - bpf_core_field_offset(struct mount, mnt));
+	enter_place(&place, mount, vfsmount == root_mnt);
 	for (int i = 0; i < WALK_STEPS; i++) {
-		struct component c = {};
+		__u32 count = walk->count, length;
+		struct component *c;
 
 		if (dentry == root && vfsmount == root_mnt)
 			return 0;
-		if (dentry == mnt_root) {
-			struct mount *up = BPF_CORE_READ(mount, mnt_parent);
-
-			if (up == mount) {
+		if (dentry == place.root) {
+			if (!place.parent)
+				read_place(&place, mount);
+			if (place.parent == (__u64)mount) {
 				/* The top of a tree that is not the process's: outside of its chroot or
 				 * namespace, or not in any. */
 				walk->state |= STRING_UNREACHABLE;
 				return 0;
 			}
-			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-			mount = up;
-			vfsmount = (void *)mount + bpf_core_field_offset(struct mount, mnt);
-			mnt_root = BPF_CORE_READ(vfsmount, mnt_root);
+			walk->crossed = 1;
+			dentry = place.mountpoint;
+			mount = (struct mount *)place.parent;
+			vfsmount = place.parent + bpf_core_field_offset(struct mount, mnt);
+			enter_place(&place, mount, vfsmount == root_mnt);
 			continue;
 		}
-		read_component(&c, dentry);
-		if (c.parent == dentry) {
+		if (count >= WALK_STEPS)
+			break;
+		c = &walk->components[count];
+		read_component(c, (struct dentry *)dentry);
+		if (c->parent == dentry) {
 			walk->state |= STRING_UNREACHABLE;
 			return 0;
 		}
-		if (!prepend(walk, c.name, c.length))
+		length = walk->length + 1 + c->length;
+		if (c->length > NAME_LONGEST || length > STRING_MAX)
 			break;
-		dentry = c.parent;
+		if (dentry == walk->dentry)
+			walk->inode = c->inode;
+		walk->length = length;
+		walk->count = count + 1;
+		dentry = c->parent;
 	}
 	/* Ran out of room or of steps, or a name was not readable: what is there is the end of the path. */
 	walk->state |= STRING_TRUNCATED;
 	return 0;
 }
 
-/*
- * The path of the executable, where the verifier knows the task: up to the root of its mount by plain loads, then as
- * any other.
- */
-__noinline int walk_exe(void)
+/* Writes what was walked behind what is in the record: from the root on. */
+__noinline int write_walked(void)
 {
-	struct walk *walk;
-	struct vfsmount *vfsmount;
-	struct dentry *dentry;
-	struct mm_struct *mm;
-	struct file *exe;
-	__u64 root, root_mnt, mnt_root;
 	__u32 zero = 0;
+	struct walk *walk = bpf_map_lookup_elem(&walks, &zero);
+	struct assembly *a = bpf_map_lookup_elem(&assemblies, &zero);
+	__u8 *to;
 
-	/* The verifier looks at this where nobody calls it, too. */
-	if (!has_typed_task())
+	if (!walk || !a)
 		return 0;
-	walk = bpf_map_lookup_elem(&walks, &zero);
-	mm = TYPED_TASK->mm;
-	exe = mm ? mm->exe_file : 0;
-	vfsmount = exe ? exe->f_path.mnt : 0;
-	dentry = exe ? exe->f_path.dentry : 0;
-	if (!walk || !vfsmount || !dentry)
+	to = string_end(a);
+	if (!to)
 		return 0;
-	root = (__u64)OF_TASK(fs, root.dentry);
-	root_mnt = (__u64)OF_TASK(fs, root.mnt);
-	mnt_root = (__u64)vfsmount->mnt_root;
 	for (int i = 0; i < WALK_STEPS; i++) {
-		if ((__u64)dentry == root && (__u64)vfsmount == root_mnt)
-			return 0;
-		if ((__u64)dentry == mnt_root || dentry->d_parent == dentry) {
-			walk->dentry = (__u64)dentry;
-			return walk_path();
-		}
-		if (!prepend(walk, dentry->d_name.name, dentry->d_name.len))
+		__u32 at = walk->written, n = walk->count - 1 - i, length;
+		struct component *c;
+
+		if (n >= WALK_STEPS || at > STRING_MAX)
 			break;
-		dentry = dentry->d_parent;
-		if (!dentry)
-			return 0;
+		c = &walk->components[n];
+		length = c->length & NAME_LONGEST;
+		to[at] = '/';
+		if (!c->name) {
+			__u64 *words = (__u64 *)(to + at + 1);
+			const __u64 *text = (const __u64 *)c->text;
+
+			for (int word = 0; word < NAME_INLINE / sizeof(*words); word++)
+				words[word] = text[word];
+		} else if (bpf_probe_read_kernel(to + at + 1, length, (void *)c->name)) {
+			walk->state |= STRING_TRUNCATED;
+			break;
+		}
+		walk->written = at + 1 + length;
 	}
-	walk->state |= STRING_TRUNCATED;
 	return 0;
 }
 
@@ -176,88 +207,156 @@ static __always_inline int is_anonymous(struct vfsmount *vfsmount)
 }
 
 /* The kernel's names of what has none: the inode's number, which is in the record, belongs behind it. */
-static __always_inline __u32 name_anonymous(struct walk *walk, struct dentry *dentry)
+static __always_inline __u32 write_anonymous(__u8 *to, struct dentry *dentry)
 {
 	__u32 type = BPF_CORE_READ(dentry, d_inode, i_mode) & 0170000;
-	__u32 start, length;
+	__u32 length;
 
 	if (type == 0010000) {
-		__builtin_memcpy(walk->text + STRING_MAX - 5, "pipe:", 5);
-		return STRING_MAX - 5;
+		__builtin_memcpy(to, "pipe:", 5);
+		return 5;
 	}
 	if (type == 0140000) {
-		__builtin_memcpy(walk->text + STRING_MAX - 7, "socket:", 7);
-		return STRING_MAX - 7;
+		__builtin_memcpy(to, "socket:", 7);
+		return 7;
 	}
 	/* Memory and the files of event descriptors and the like have a name that is in no directory. */
+	to[0] = '/';
 	length = BPF_CORE_READ(dentry, d_name.len) & NAME_LONGEST;
-	start = STRING_MAX - 1 - length;
-	if (bpf_probe_read_kernel(walk->text + start + 1, length, BPF_CORE_READ(dentry, d_name.name)))
-		start = STRING_MAX - 1;
-	walk->text[start] = '/';
-	return start;
+	return bpf_probe_read_kernel(to + 1, length, BPF_CORE_READ(dentry, d_name.name)) ? 1 : 1 + length;
 }
 
 /* A name that has no file yet is none that was deleted. */
-static __always_inline int is_deleted(struct dentry *dentry)
+static __always_inline int is_deleted(const struct assembly *a, const struct walk *walk)
 {
-	struct inode *inode = BPF_CORE_READ(dentry, d_inode);
+	struct inode *inode = (struct inode *)walk->inode;
+	struct dentry *dentry = (struct dentry *)walk->dentry;
 
+	if (!inode)
+		inode = BPF_CORE_READ(dentry, d_inode);
+	if (inode && (__u64)inode == a->identified)
+		return a->links == 0;
 	return inode && BPF_CORE_READ(inode, i_nlink) == 0;
 }
 
-/* Looks up one wanted path and appends it. */
-static __always_inline void append_wanted_path(struct assembly *a, enum string_slot slot)
+/* Keeps the path of the executable, which was just written, for the task's next record. */
+static __always_inline void keep_exe(const struct walk *walk, const __u8 *text)
 {
-	struct vfsmount *mnt = (struct vfsmount *)a->paths[slot].mnt;
-	struct dentry *dentry = (struct dentry *)a->paths[slot].dentry;
-	__u32 zero = 0;
-	struct walk *walk;
-	__u32 start, state;
+	__u64 task = bpf_get_current_task(), dentry = walk->dentry;
+	struct task_slot *slot;
+	struct known_exe *exe;
 
-	if (!mnt || !dentry)
+	if (!has_typed_task() || walk->crossed || !walk->count || walk->count > EXE_COMPONENTS ||
+	    walk->length > EXE_LENGTH)
 		return;
-	a->paths[slot].mnt = 0;
-	walk = bpf_map_lookup_elem(&walks, &zero);
-	if (!walk)
+	slot = slot_of(task);
+	if (!slot && task_count < idle_tasks)
+		slot = enter_task(task);
+	if (!slot)
 		return;
-	walk->mnt = (__u64)mnt;
-	walk->dentry = (__u64)dentry;
-	walk->start = STRING_MAX;
-	walk->state = 0;
-	if (slot == STRING_EXE && has_typed_task())
-		walk_exe();
-	else
-		walk_path();
-	start = walk->start;
-	state = walk->state;
-	if (is_anonymous(mnt))
-		state = (state & ~STRING_UNREACHABLE) | STRING_ANONYMOUS;
-	else if (is_deleted(dentry))
-		state |= STRING_DELETED;
-	if (start >= STRING_MAX && state & STRING_ANONYMOUS) {
-		start = name_anonymous(walk, dentry);
-	} else if (start >= STRING_MAX) {
-		/* Nothing but the root. */
-		start = STRING_MAX - 1;
-		walk->text[start] = '/';
+	exe = &slot->exe;
+	exe->mnt = walk->mnt;
+	exe->count = walk->count;
+	exe->length = walk->length;
+	for (int i = 0; i < EXE_COMPONENTS && i < walk->count; i++) {
+		const struct component *c = &walk->components[i];
+
+		exe->components[i].dentry = dentry;
+		exe->components[i].hash = c->hash;
+		exe->components[i].length = c->length;
+		dentry = c->parent;
 	}
-	append_bytes(a, slot, walk->text + start, STRING_MAX - start, state);
+	bpf_probe_read_kernel(exe->text, EXE_LENGTH, text);
 }
 
-static __always_inline void identify_inode(struct file_identity *identity, struct inode *inode)
+/* Looks up a path that is wanted, and appends it. */
+__noinline int append_path(__u32 slot)
 {
-	__u32 dev = BPF_CORE_READ(inode, i_sb, s_dev);
+	__u32 zero = 0, length;
+	struct assembly *a = bpf_map_lookup_elem(&assemblies, &zero);
+	struct walk *walk = bpf_map_lookup_elem(&walks, &zero);
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+	__u8 *to;
 
-	identity->inode = BPF_CORE_READ(inode, i_ino);
+	if (!a || !walk || slot >= PATH_SLOTS)
+		return 0;
+	mnt = (struct vfsmount *)a->paths[slot].mnt;
+	dentry = (struct dentry *)a->paths[slot].dentry;
+	a->paths[slot].mnt = 0;
+	to = string_end(a);
+	if (!to || !dentry)
+		return 0;
+	walk->mnt = (__u64)mnt;
+	walk->dentry = (__u64)dentry;
+	walk->inode = 0;
+	walk->count = 0;
+	walk->length = 0;
+	walk->written = 0;
+	walk->crossed = 0;
+	walk->state = 0;
+	walk_path();
+	if (walk->state & STRING_UNREACHABLE && is_anonymous(mnt))
+		walk->state = (walk->state & ~STRING_UNREACHABLE) | STRING_ANONYMOUS;
+	else if (is_deleted(a, walk))
+		walk->state |= STRING_DELETED;
+	if (walk->count) {
+		write_walked();
+		length = walk->written;
+		if (slot == STRING_EXE && !walk->state)
+			keep_exe(walk, to);
+	} else if (walk->state & STRING_ANONYMOUS) {
+		length = write_anonymous(to, dentry);
+	} else {
+		/* Nothing but the root. */
+		to[0] = '/';
+		length = 1;
+	}
+	note_string(a, slot, length, walk->state);
+	return 0;
+}
+
+/* Looks up the paths that are wanted. */
+static __always_inline void append_paths(struct assembly *a)
+{
+	for (int slot = 0; slot < PATH_SLOTS; slot++)
+		if (a->paths[slot].mnt)
+			append_path(slot);
+}
+
+/* What is read of an inode at once. */
+#define INODE_BYTES 80
+
+static __always_inline void identify_inode(struct assembly *a, struct file_identity *identity,
+					   struct inode *inode)
+{
+	__u64 bytes[INODE_BYTES / sizeof(__u64)];
+	struct super_block *sb;
+	void *at = bytes;
+	__u32 dev;
+
+	/* So it is in every kernel until now. */
+	if (bpf_core_field_offset(struct inode, i_sb) <= INODE_BYTES - sizeof(sb) &&
+	    bpf_core_field_offset(struct inode, i_nlink) <= INODE_BYTES - sizeof(a->links) &&
+	    bpf_core_field_offset(struct inode, i_ino) <= INODE_BYTES - sizeof(identity->inode)) {
+		bpf_probe_read_kernel(bytes, sizeof(bytes), inode);
+		a->identified = (__u64)inode;
+		a->links = *(__u32 *)(at + bpf_core_field_offset(struct inode, i_nlink));
+		sb = *(struct super_block **)(at + bpf_core_field_offset(struct inode, i_sb));
+		identity->inode = *(__u64 *)(at + bpf_core_field_offset(struct inode, i_ino));
+	} else {
+		sb = BPF_CORE_READ(inode, i_sb);
+		identity->inode = BPF_CORE_READ(inode, i_ino);
+	}
+	dev = BPF_CORE_READ(sb, s_dev);
 	/* The kernel's own encoding, include/linux/kdev_t.h. */
 	identity->major = dev >> 20;
 	identity->minor = dev & ((1 << 20) - 1);
 }
 
-static __always_inline void identify(struct file_identity *identity, struct file *file)
+static __always_inline void identify(struct assembly *a, struct file_identity *identity, struct file *file)
 {
-	identify_inode(identity, BPF_CORE_READ(file, f_inode));
+	identify_inode(a, identity, BPF_CORE_READ(file, f_inode));
 }
 
 /* The file of a descriptor of the current process; 0 if there is none. */

@@ -35,9 +35,27 @@ struct {
 	__type(value, __u32);
 } set_up_tasks SEC(".maps");
 
+/* How many there are: mostly none. */
+__u64 set_up_count = 0;
+
+static __always_inline void remove_mark(__u64 task)
+{
+	if (!bpf_map_delete_elem(&set_up_tasks, &task))
+		__sync_fetch_and_add(&set_up_count, -1);
+}
+
+static __always_inline void mark_task(__u64 task, __u32 state)
+{
+	__sync_fetch_and_add(&set_up_count, 1);
+	/* What is there is of a task before, at the same address. */
+	remove_mark(task);
+	if (bpf_map_update_elem(&set_up_tasks, &task, &state, BPF_NOEXIST))
+		__sync_fetch_and_add(&set_up_count, -1);
+}
+
 static __always_inline enum set_up set_up_of(__u64 task)
 {
-	__u32 *state = bpf_map_lookup_elem(&set_up_tasks, &task);
+	__u32 *state = set_up_count ? bpf_map_lookup_elem(&set_up_tasks, &task) : 0;
 
 	return state ? *state : SET_UP_NOT;
 }
@@ -56,7 +74,7 @@ static __always_inline int on_task_made(struct task_struct *made)
 	if (!state && bpf_get_current_pid_tgid() >> 32 == 1 && BPF_CORE_READ(made, tgid) != 1)
 		state = SET_UP_FORKED;
 	if (state)
-		bpf_map_update_elem(&set_up_tasks, &task, &state, BPF_ANY);
+		mark_task(task, state);
 	return 0;
 }
 
@@ -64,7 +82,7 @@ static __always_inline int on_task_gone(void)
 {
 	__u64 task = bpf_get_current_task();
 
-	bpf_map_delete_elem(&set_up_tasks, &task);
+	remove_mark(task);
 	return 0;
 }
 
@@ -117,6 +135,6 @@ static __always_inline int settle_set_up(void)
 		*state = SET_UP_EXECUTED;
 		return 1;
 	}
-	bpf_map_delete_elem(&set_up_tasks, &task);
+	remove_mark(task);
 	return 0;
 }

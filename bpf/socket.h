@@ -144,7 +144,7 @@ static __always_inline void add_unix_name(struct assembly *a, struct sock *sk)
 
 	if (dentry) {
 		want_path(a, STRING_PATH, BPF_CORE_READ(unix_sock, path.mnt), dentry);
-		identify_inode(&record->file, BPF_CORE_READ(dentry, d_inode));
+		identify_inode(a, &record->file, BPF_CORE_READ(dentry, d_inode));
 		return;
 	}
 	size = address ? BPF_CORE_READ(address, len) : 0;

@@ -49,8 +49,7 @@ int finish_record(struct pt_regs *ctx)
 
 	if (!a)
 		return 0;
-	for (int slot = 0; slot < PATH_SLOTS; slot++)
-		append_wanted_path(a, slot);
+	append_paths(a);
 	if (a->finish == FINISH_KEEP_CONNECT)
 		keep_connect(a);
 	else if (a->finish == FINISH_KEEP_CONNECTION)
@@ -424,11 +423,15 @@ int probe_exit(struct pt_regs *ctx)
 {
 	__u64 task = bpf_get_current_task();
 
-	settle_open_call(task);
+	settle_open(slot_of(task), task);
 	bpf_map_delete_elem(&exec_calls, &task);
 	settle_connect(task);
 	settle_call(task);
 	settle_call(second_side(task));
 	settle_call(call_key(EVENT_UDP_SEND));
+	remove_task(task);
+	forget_call(task);
+	forget_call(second_side(task));
+	forget_call(call_key(EVENT_UDP_SEND));
 	return 0;
 }

@@ -79,7 +79,7 @@ static __always_inline int on_kern_path_return(void *ctx, int result)
 	path = (struct path *)a->lookup;
 	a->lookup = 0;
 	dentry = BPF_CORE_READ(path, dentry);
-	identify_inode(&record->file, BPF_CORE_READ(dentry, d_inode));
+	identify_inode(a, &record->file, BPF_CORE_READ(dentry, d_inode));
 	want_path(a, STRING_PATH, BPF_CORE_READ(path, mnt), dentry);
 	finish_kept(ctx, a);
 	return 0;

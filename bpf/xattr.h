@@ -57,7 +57,7 @@ static __always_inline int on_setxattr(void)
 static __always_inline int on_want_write(struct vfsmount *mnt)
 {
 	__u64 cgroup_id = bpf_get_current_cgroup_id();
-	struct group *group = bpf_map_lookup_elem(&groups, &cgroup_id);
+	struct group *group = watched_group(cgroup_id);
 	struct record_header *header;
 	struct assembly *a;
 
@@ -94,7 +94,7 @@ static __always_inline int on_xattr_set(void *ctx, struct dentry *dentry, const 
 	record->size = size;
 	append_user_string(a, STRING_PATH_ARG, a->object);
 	append_string(a, STRING_NAME, name, 0);
-	identify_inode(&record->file, BPF_CORE_READ(dentry, d_inode));
+	identify_inode(a, &record->file, BPF_CORE_READ(dentry, d_inode));
 	want_path(a, STRING_PATH, mnt, dentry);
 	finish_kept(ctx, a);
 	return 0;
@@ -167,7 +167,7 @@ static __always_inline int on_uring_fsetxattr(void *ctx, struct io_kiocb *reques
 		return 0;
 	record = (struct file_record *)a->data;
 	record->fd = uring_fd(request, file);
-	identify(&record->file, file);
+	identify(a, &record->file, file);
 	want_file_path(a, STRING_PATH, file);
 	finish_kept(ctx, a);
 	return 0;

@@ -32,6 +32,8 @@ pub use patterns::{PATTERN_STATES, PatternStates, SetNumbers};
 const GROUP_RING_SIZE: u32 = 1 << 20;
 /// The reader is woken at once when the ring is this full: an eighth.
 const HIGH_WATER_PART: u32 = 8;
+/// So many tasks as this part of the calls may keep what they have of one for the next.
+const IDLE_PART: u32 = 4;
 /// Connections being made, at most; beyond them an attempt is recorded without its outcome.
 const CONNECTS: u32 = 4096;
 
@@ -135,8 +137,8 @@ macro_rules! maps {
 }
 
 maps! {
-    clients, connections, connects, established, group_ring, groups, listeners, names, patterns, removed_groups, ring,
-    servers,
+    clients, connections, connects, established, group_ring, groups, large_calls, listeners, names, patterns,
+    removed_groups, ring, servers, small_calls, tasks,
 }
 
 /// The object in the kernel: its maps are made once, its programs loaded when they are first needed, since it is
@@ -185,18 +187,20 @@ impl Kernel {
         let processors = prepare()?;
         let mut storage = MaybeUninit::uninit();
         let mut open = open_with(&mut storage, &ALWAYS_LOADED)?;
+        // Beside the calls under way, what tasks have kept of their last.
+        let idle = settings.calls / IDLE_PART;
         let sizes = [
             (&mut open.maps.ring, settings.ring_size),
             (&mut open.maps.group_ring, GROUP_RING_SIZE),
             (&mut open.maps.groups, settings.control_groups),
-            (&mut open.maps.open_calls, settings.calls),
+            (&mut open.maps.tasks, settings.calls.saturating_add(idle)),
             (&mut open.maps.exec_calls, settings.calls),
             (&mut open.maps.connect_calls, settings.calls),
             (&mut open.maps.connects, settings.calls.min(CONNECTS)),
             (&mut open.maps.connections, settings.calls),
             (&mut open.maps.names, settings.watches.saturating_mul(4)),
             (&mut open.maps.counters, settings.watches.saturating_mul(processors)),
-            (&mut open.maps.small_calls, settings.calls),
+            (&mut open.maps.small_calls, settings.calls.saturating_add(idle)),
         ];
         for (map, entries) in sizes {
             map.set_max_entries(entries).trying("cannot set the size of a BPF map")?;
@@ -208,6 +212,7 @@ impl Kernel {
             .set_inner_map_fd(no_patterns.as_fd())
             .trying("cannot prepare the map of patterns")?;
         if let Some(rodata) = open.maps.rodata_data.as_mut() {
+            rodata.idle_tasks = u64::from(idle);
             rodata.high_water = u64::from(settings.ring_size / HIGH_WATER_PART);
             rodata.processors = processors;
             rodata.ring_size = u64::from(settings.ring_size);
@@ -391,11 +396,16 @@ impl Kernel {
         Ok(())
     }
 
-    /// Empties the maps that this program fills, before it is attached: what is there is of sockets that went when
-    /// nobody looked.
-    pub fn forget_sockets(&self, program: &str) {
+    /// Empties the maps that this program fills, or removes from, before it is attached: what is there is of sockets
+    /// and tasks that went when nobody looked.
+    pub fn forget_before(&self, program: &str) {
         let maps = &self.maps;
         let filled: &[(Map, &dyn MapCore)] = match program {
+            "probe_exit" => &[
+                (Map::ACCESS_TASKS, &maps.tasks),
+                (Map::ACCESS_CALLS, &maps.small_calls),
+                (Map::ACCESS_CALLS, &maps.large_calls),
+            ],
             "probe_listener" => &[(Map::ACCESS_LISTENERS, &maps.listeners)],
             "probe_request" => &[(Map::ACCESS_SERVERS, &maps.servers)],
             "probe_client" => &[(Map::ACCESS_CLIENTS, &maps.clients)],

@@ -342,7 +342,7 @@ impl Probes {
                 continue;
             }
             service::at_work();
-            kernel.forget_sockets(program);
+            kernel.forget_before(program);
             let attached = self.attach(kernel, probe).and_then(|()| match program {
                 network::LISTENER_ACCEPTS => kernel.find_listeners().map_err(Error::Attach),
                 _ => Ok(()),
