@@ -57,7 +57,8 @@ impl fmt::Display for OpenFlags {
         let mut rest = self.0 & !(3 | O_LARGEFILE | FMODE_NONOTIFY);
         for (flag, name) in OPEN_FLAGS {
             if rest & flag == flag {
-                write!(f, "|{name}")?;
+                f.write_str("|")?;
+                f.write_str(name)?;
                 rest &= !flag;
             }
         }

@@ -272,7 +272,7 @@ impl Entries {
     /// Adds a field of any bytes. What has a newline is framed by its length: it can forge no field.
     pub fn bytes(&mut self, name: &str, value: &[u8]) {
         self.buffer.extend_from_slice(name.as_bytes());
-        if value.contains(&b'\n') {
+        if memchr::memchr(b'\n', value).is_some() {
             self.buffer.push(b'\n');
             self.buffer.extend_from_slice(&(value.len() as u64).to_le_bytes());
         } else {
@@ -282,13 +282,31 @@ impl Entries {
         self.buffer.push(b'\n');
     }
 
-    /// Adds a field of text of our own, which has no newline: numbers, names, addresses.
+    /// Adds a field of text of our own, which has no newline: addresses, flags, sentences.
     pub fn text(&mut self, name: &str, value: impl fmt::Display) {
-        self.buffer.extend_from_slice(name.as_bytes());
-        self.buffer.push(b'=');
+        self.begin(name);
         // Writing to memory cannot fail.
         let _ = write!(Ascii(&mut self.buffer), "{value}");
         self.buffer.push(b'\n');
+    }
+
+    /// Adds a name of our own, or of systemd's: what has no newline.
+    pub fn word(&mut self, name: &str, value: &str) {
+        self.begin(name);
+        self.buffer.extend_from_slice(value.as_bytes());
+        self.buffer.push(b'\n');
+    }
+
+    /// Adds a number, decimal: most fields are one, and formats take several times as long.
+    pub fn number(&mut self, name: &str, value: impl itoa::Integer) {
+        self.begin(name);
+        self.buffer.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+        self.buffer.push(b'\n');
+    }
+
+    fn begin(&mut self, name: &str) {
+        self.buffer.extend_from_slice(name.as_bytes());
+        self.buffer.push(b'=');
     }
 }
 
@@ -307,6 +325,12 @@ pub struct Readable<'a>(pub &'a [u8]);
 
 impl fmt::Display for Readable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = |b: &u8| matches!(b, b' '..=b'~') && *b != b'\\';
+        if self.0.iter().all(plain)
+            && let Ok(text) = std::str::from_utf8(self.0)
+        {
+            return f.write_str(text);
+        }
         for chunk in self.0.utf8_chunks() {
             for c in chunk.valid().chars() {
                 match c {

@@ -20,7 +20,8 @@ impl fmt::Display for Flags {
         let mut separator = "";
         for &(flag, name) in names {
             if rest & flag == flag {
-                write!(f, "{separator}{name}")?;
+                f.write_str(separator)?;
+                f.write_str(name)?;
                 separator = "|";
                 rest &= !flag;
             }

@@ -2,12 +2,14 @@
 
 import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
 from harness import (
-    POLICIES, PROGRAMS, SERVICE, add_watch, cursor, definitions, flush, make_directory, messages, policy, properties, records, run,
-    settings, show, values, wait_for, watch_properties, watches, watching, write_policy,
+    POLICIES, PROGRAMS, SERVICE, SETTINGS, add_watch, cursor, definitions, entries, flush, make_directory, messages, policy,
+    properties, records, restart_daemon, run, run_service, settings, show, values, wait_for, watch_properties, watches, watching,
+    write_policy,
 )  # fmt: skip
 from load import UNITS, drop_in, kill, main_pid, restart
 
@@ -146,6 +148,36 @@ def test_a_store_of_another_layout_is_dropped():
         with settings('ring-size = "4M"\n'):
             check_dropped(since, of_before, "it is another version, or had other settings")
         check_dropped(since, of_before, "it is another version, or had other settings")
+
+
+@pytest.mark.daemon
+def test_numbers_of_what_was_being_sent_are_not_given_again():
+    """The daemon is killed where journald takes no more, and the next one drops the store."""
+    unit, since = "test-dropped-sending.service", cursor()
+    journald = int(show("systemd-journald.service", "MainPID"))
+    former = SETTINGS.read_bytes() if SETTINGS.exists() else b""
+    with watching(unit, "open") as watch:
+        os.kill(journald, signal.SIGSTOP)
+        try:
+            run_service(unit, PROGRAMS / "flood", 2000, "/etc/hostname")
+            wait_for(lambda: watch_properties(watch)["Recorded"], "some are in journald's socket")
+            SETTINGS.write_text('ring-size = "4M"\n')
+            daemon = main_pid()
+            os.kill(daemon, signal.SIGKILL)
+        finally:
+            os.kill(journald, signal.SIGCONT)
+        try:
+            wait_for(lambda: main_pid() not in (0, daemon) and show(SERVICE, "SubState") == "running", "the next daemon")
+            run_service(unit, PROGRAMS / "flood", 100, "/etc/hostname")
+            flush()
+            found = [r.number("TRACELEFT_SEQ") for r in entries(f"TRACELEFT_UNIT={unit}", "TRACELEFT_EVENT=open", since=since)]
+            assert len(set(found)) == len(found)
+            assert found == sorted(found)
+            assert 100 < len(found) < 2100
+            assert "it is another version, or had other settings" in messages(since=since)
+        finally:
+            SETTINGS.write_bytes(former)
+            restart_daemon()
 
 
 def bpf_maps():

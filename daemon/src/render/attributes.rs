@@ -34,7 +34,7 @@ pub(super) fn add(
         Event::Truncate => {
             // What is below zero was asked for as well.
             let size = size.cast_signed();
-            out.text(name::TRACELEFT_SIZE, size);
+            out.number(name::TRACELEFT_SIZE, size);
             message(record, format_args!("truncate {path} to {size} bytes"), result, out);
         }
         Event::Chmod => {
@@ -57,7 +57,7 @@ pub(super) fn add(
         _ => {
             add_flags(&[Flags(mode, AT), Flags(flags, XATTR)], out);
             add_string(name::TRACELEFT_XATTR, record.strings.name, out);
-            out.text(name::TRACELEFT_SIZE, size);
+            out.number(name::TRACELEFT_SIZE, size);
             let given = Readable(record.strings.name.unwrap_or_default().bytes);
             message(record, format_args!("{} {path} {given}, {size} bytes", record.event), result, out);
         }

@@ -20,7 +20,7 @@ pub(super) fn add_open(open: &types::open_record, record: &Record<'_>, result: O
     add_file(file, out);
     if let Some(fd) = result.0.filter(|r| *r >= 0 && header.flags & types::record_flags::RECORD_NO_FD.0 == 0)
     {
-        out.text(name::TRACELEFT_FD, fd);
+        out.number(name::TRACELEFT_FD, fd);
     }
     out.text(name::TRACELEFT_FLAGS, flags);
     if flags.creates() {
@@ -54,7 +54,7 @@ pub(super) fn add(file: &types::file_record, record: &Record<'_>, result: Outcom
     add_path_state(name::TRACELEFT_NEW_PATH_STATE, new_path, out);
     add_file(identity, out);
     if fd >= 0 {
-        out.text(name::TRACELEFT_FD, fd);
+        out.number(name::TRACELEFT_FD, fd);
     }
     let shown = shown(path, record.strings.path_arg);
     let new_shown = super::shown(new_path, record.strings.new_path_arg);

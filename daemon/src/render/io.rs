@@ -29,7 +29,7 @@ pub(super) fn add(file: &types::file_record, record: &Record<'_>, result: Outcom
     add_path(path, None, out);
     add_file(identity, out);
     if fd >= 0 {
-        out.text(name::TRACELEFT_FD, fd);
+        out.number(name::TRACELEFT_FD, fd);
     }
     // Of a bad descriptor there is no more than its number.
     let shown = match path {

@@ -30,7 +30,7 @@ pub(super) fn add(file: &types::file_record, record: &Record<'_>, result: Outcom
     add_path(path, argument, out);
     add_file(identity, out);
     if fd >= 0 {
-        out.text(name::TRACELEFT_FD, fd);
+        out.number(name::TRACELEFT_FD, fd);
     }
     let shown = shown(path, argument);
     if record.event == Event::Umount {

@@ -52,17 +52,17 @@ pub(super) fn add(
     let destination = SocketAddr::new(address(family, destination), destination_port);
     out.text(name::TRACELEFT_FAMILY, if family == AF_INET6 { "inet6" } else { "inet" });
     out.text(name::TRACELEFT_SADDR, source.ip());
-    out.text(name::TRACELEFT_SPORT, source.port());
+    out.number(name::TRACELEFT_SPORT, source.port());
     out.text(name::TRACELEFT_DADDR, destination.ip());
-    out.text(name::TRACELEFT_DPORT, destination.port());
-    out.text(name::TRACELEFT_NET_NS, net_ns);
+    out.number(name::TRACELEFT_DPORT, destination.port());
+    out.number(name::TRACELEFT_NET_NS, net_ns);
     add_peer(peer_pid, to, out);
     match record.event {
         // io_uring's calls have no descriptor that would mean anything to others.
-        Event::TcpAccept if fd >= 0 => out.text(name::TRACELEFT_FD, fd),
+        Event::TcpAccept if fd >= 0 => out.number(name::TRACELEFT_FD, fd),
         Event::TcpClose => {
-            out.text(name::TRACELEFT_BYTES_IN, bytes_in);
-            out.text(name::TRACELEFT_BYTES_OUT, bytes_out);
+            out.number(name::TRACELEFT_BYTES_IN, bytes_in);
+            out.number(name::TRACELEFT_BYTES_OUT, bytes_out);
             if duration != 0 {
                 out.text(name::TRACELEFT_DURATION, duration);
             }
@@ -78,7 +78,7 @@ pub(super) fn add(
 /// Adds who is at the other end, as far as it is known.
 pub(super) fn add_peer(pid: u32, to: &Attribution<'_>, out: &mut Entries) {
     if pid != 0 {
-        out.text(name::TRACELEFT_PEER_PID, pid);
+        out.number(name::TRACELEFT_PEER_PID, pid);
     }
     if !to.other_unit.is_empty() {
         out.bytes(name::TRACELEFT_PEER_UNIT, to.other_unit.as_bytes());

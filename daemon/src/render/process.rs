@@ -31,7 +31,7 @@ impl Other<'_> {
             out.bytes(name::TRACELEFT_TARGET_COMM, comm);
         }
         if let Some(fd) = fd {
-            out.text(name::TRACELEFT_FD, fd);
+            out.number(name::TRACELEFT_FD, fd);
         }
     }
 }

@@ -48,22 +48,22 @@ pub(super) fn add(
     if family != 0 {
         out.text(name::TRACELEFT_FAMILY, family_name(family));
         out.text(name::TRACELEFT_SOCKET_TYPE, socket_type_name(r#type));
-        out.text(name::TRACELEFT_NET_NS, net_ns);
+        out.number(name::TRACELEFT_NET_NS, net_ns);
     }
     if fd >= 0 {
-        out.text(name::TRACELEFT_FD, fd);
+        out.number(name::TRACELEFT_FD, fd);
     }
     if record.event == Event::Listen {
-        out.text(name::TRACELEFT_BACKLOG, backlog);
+        out.number(name::TRACELEFT_BACKLOG, backlog);
     }
     let sends = record.event == Event::UdpSend;
     if matches!(family, AF_INET | AF_INET6) && (has_address || sends) {
         out.text(name::TRACELEFT_SADDR, source.ip());
-        out.text(name::TRACELEFT_SPORT, source.port());
+        out.number(name::TRACELEFT_SPORT, source.port());
     }
     if sends && has_address {
         out.text(name::TRACELEFT_DADDR, destination.ip());
-        out.text(name::TRACELEFT_DPORT, destination.port());
+        out.number(name::TRACELEFT_DPORT, destination.port());
     }
     let mut buffer = Vec::new();
     let named = Named::first(&record.strings);
