@@ -126,7 +126,7 @@ static __always_inline struct assembly *returned_call(enum event_kind kind, __s3
 	header = (struct record_header *)a->data;
 	if (header->kind != kind)
 		return 0;
-	if (header->string_offset[STRING_EXE]) {
+	if (a->finished) {
 		send_kept(task, result, 0);
 		return 0;
 	}

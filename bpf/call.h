@@ -364,7 +364,7 @@ static __always_inline int end_kept(void *ctx, __u64 key, enum event_kind kind, 
 	header = (struct record_header *)a->data;
 	if (header->kind != kind)
 		return 0;
-	if (header->string_offset[STRING_EXE]) {
+	if (a->finished) {
 		send_kept(key, result, 0);
 		return 0;
 	}

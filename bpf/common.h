@@ -60,7 +60,7 @@ struct assembly {
 	__u32 undecided; /* 1: if its return is missed, it is not known whether there is anything to tell of */
 	__u64 identified; /* inode; it has so many links */
 	__u32 links;
-	__u32 reserved;
+	__u32 finished; /* 1: its paths have been looked up */
 	struct path_wanted paths[PATH_SLOTS];
 	__u8 data[ASSEMBLY_SIZE];
 };

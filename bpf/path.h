@@ -319,6 +319,7 @@ __noinline int append_path(__u32 slot)
 /* Looks up the paths that are wanted. */
 static __always_inline void append_paths(struct assembly *a)
 {
+	a->finished = 1;
 	for (int slot = 0; slot < PATH_SLOTS; slot++)
 		if (a->paths[slot].mnt)
 			append_path(slot);

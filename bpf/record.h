@@ -42,6 +42,7 @@ static __always_inline struct assembly *begin_record_of(const struct task_slot *
 	a->counted = 0;
 	a->undecided = 0;
 	a->identified = 0;
+	a->finished = 0;
 	header->kind = kind;
 	header->flags = origin->flags;
 	header->timestamp = origin->timestamp;
