@@ -1,11 +1,11 @@
-"""The executable of a process: each record has the path that it has then, whatever became of it since the last one."""
+"""What is kept of a task for its next record: the path of its executable is the present one, and nothing outlives it."""
 
 import os
 import shutil
 import sys
 from pathlib import Path
 
-from harness import make_directory, records, run_service, watching
+from harness import PROGRAMS, make_directory, map_keys, records, run, run_service, show, wait_for, watching
 
 # Opens a file of its own after each change, and tells what /proc says of its executable then. What it needs of the
 # standard library, it has before its executable is moved away.
@@ -88,3 +88,18 @@ def test_it_is_executed_anew():
         run_service(unit, top / "0/runner", "-S", script, top, 0, python)
         found = [r for r in records(unit) if r.path == os.fsencode(top / "step")]
     assert [r.exe for r in found] == [os.fsencode(top / f"{n}/runner") for n in range(21)]
+
+
+def test_nothing_is_kept_of_tasks_that_have_ended():
+    """Neither where they end under a watch, nor where nobody looks when they do."""
+    unit, directory = "test-kept.service", make_directory("kept")
+    with watching(unit, "open", "write", "mkdir"):
+        run_service(unit, PROGRAMS / "flood", 200, directory, 16)
+        assert len(records(unit, "open")) == 200
+        wait_for(lambda: map_keys("tasks") == map_keys("small_calls") == [], "the end of all threads")
+        run("systemd-run", "--quiet", f"--unit={unit}", PROGRAMS / "blocker", "open", 20, directory)
+        wait_for(lambda: len(map_keys("tasks")) >= 20, "they are all in the call")
+    run("systemctl", "kill", "-s", "KILL", unit)
+    wait_for(lambda: show(unit, "ActiveState") in ("failed", "inactive"), "the end of the blocker")
+    with watching(unit, "open"):
+        assert map_keys("tasks") == []

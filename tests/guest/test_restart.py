@@ -11,7 +11,7 @@ from harness import (
     properties, records, restart_daemon, run, run_service, settings, show, values, wait_for, watch_properties, watches, watching,
     write_policy,
 )  # fmt: skip
-from load import UNITS, drop_in, kill, main_pid, restart
+from load import UNITS, drop_in, kill, main_pid, restart, wait_for_another
 
 # How often the daemon is killed, and restarted.
 TIMES = int(os.environ.get("TRACELEFT_RESTARTS", "5"))
@@ -163,11 +163,11 @@ def test_numbers_of_what_was_being_sent_are_not_given_again():
             wait_for(lambda: watch_properties(watch)["Recorded"], "some are in journald's socket")
             SETTINGS.write_text('ring-size = "4M"\n')
             daemon = main_pid()
-            os.kill(daemon, signal.SIGKILL)
+            os.kill(int(daemon), signal.SIGKILL)
         finally:
             os.kill(journald, signal.SIGCONT)
         try:
-            wait_for(lambda: main_pid() not in (0, daemon) and show(SERVICE, "SubState") == "running", "the next daemon")
+            wait_for_another(daemon)
             run_service(unit, PROGRAMS / "flood", 100, "/etc/hostname")
             flush()
             found = [r.number("TRACELEFT_SEQ") for r in entries(f"TRACELEFT_UNIT={unit}", "TRACELEFT_EVENT=open", since=since)]
