@@ -323,8 +323,14 @@ impl Kernel {
         if missing.is_empty() {
             return Ok(());
         }
+        let loaded = self.load_missing(&missing);
+        attach::give_back_memory();
+        loaded
+    }
+
+    fn load_missing(&mut self, missing: &[&str]) -> Result<(), Error> {
         let mut storage = MaybeUninit::uninit();
-        let skel = self.load_again(&mut storage, &missing)?;
+        let skel = self.load_again(&mut storage, missing)?;
         for program in skel.object().progs() {
             if let Some(name) = missing.iter().find(|p| program.name() == **p) {
                 keep(&program_name(name), program.as_fd())?;

@@ -231,6 +231,7 @@ fn begin() -> Result<Service, Failure> {
         let more = stopped.err().map(|e| format!("; and probes may be left: {e}")).unwrap_or_default();
         return Err(Failure::new(format_args!("cannot watch what the policies say: {refusal}{more}")));
     }
+    attach::give_back_memory();
     let (mailbox, requests, wake) = Mailbox::new().map_err(Failure::new)?;
     let (notices, bus_notices) = futures_channel::mpsc::unbounded();
     let (bus_alive, bus_ended) = mpsc::channel();
