@@ -83,6 +83,9 @@ static __always_inline int on_map_access(struct map_access *a)
 	case ACCESS_CALLS:
 		forget_call(*(__u64 *)a->key);
 		return 0;
+	case ACCESS_MARKS:
+		remove_mark(*(__u64 *)a->key);
+		return 0;
 	}
 	return -EINVAL;
 }

@@ -319,6 +319,7 @@ enum accessed_map {
 	ACCESS_ESTABLISHED,
 	ACCESS_TASKS,
 	ACCESS_CALLS,
+	ACCESS_MARKS,
 };
 
 enum map_operation {

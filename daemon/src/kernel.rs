@@ -138,7 +138,7 @@ macro_rules! maps {
 
 maps! {
     clients, connections, connects, established, group_ring, groups, large_calls, listeners, names, patterns,
-    removed_groups, ring, servers, small_calls, tasks,
+    removed_groups, ring, servers, set_up_tasks, small_calls, tasks,
 }
 
 /// The object in the kernel: its maps are made once, its programs loaded when they are first needed, since it is
@@ -412,6 +412,8 @@ impl Kernel {
                 (Map::ACCESS_CALLS, &maps.small_calls),
                 (Map::ACCESS_CALLS, &maps.large_calls),
             ],
+            // A mark that stayed would be that of another task.
+            "probe_task_gone" => &[(Map::ACCESS_MARKS, &maps.set_up_tasks)],
             "probe_listener" => &[(Map::ACCESS_LISTENERS, &maps.listeners)],
             "probe_request" => &[(Map::ACCESS_SERVERS, &maps.servers)],
             "probe_client" => &[(Map::ACCESS_CLIENTS, &maps.clients)],
