@@ -44,7 +44,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            ring_size: 8 << 20,
+            ring_size: 16 << 20,
             maxactive: 16,
             control_groups: 16384,
             calls: 8192,
@@ -203,7 +203,7 @@ mod tests {
         let range = |r: RangeInclusive<u32>| format!("{} to {}", r.start(), r.end());
         #[rustfmt::skip]
         let facts = [
-            ("ring-size", "4K to 512M".to_owned(), "\"8M\""),
+            ("ring-size", "4K to 512M".to_owned(), "\"16M\""),
             ("maxactive", range(MAXACTIVE), "16"),
             ("control-groups", range(CONTROL_GROUPS), "16384"),
             ("calls", range(CALLS), "8192"),

@@ -91,9 +91,9 @@ def test_its_memory_is_at_its_limit(load):
             journald = show(JOURNALD, "MainPID")
             os.kill(int(journald), signal.SIGSTOP)
             try:
-                (account,) = run_service("test-pressure.service", PROGRAMS / "flood", 30000, "/etc/hostname", 4)
+                (account,) = run_service("test-pressure.service", PROGRAMS / "flood", 60000, "/etc/hostname", 4)
                 values = watch_properties(watch)
-                assert values["Seen"] == account["opened"] == 30000
+                assert values["Seen"] == account["opened"] == 60000
                 assert values["Lost"] > 0
             finally:
                 os.kill(int(journald), signal.SIGCONT)
@@ -103,7 +103,7 @@ def test_its_memory_is_at_its_limit(load):
             assert "oom_kill 0" in events
             call("Flush")
             values = watch_properties(watch)
-            assert values["Seen"] == values["Recorded"] + values["Lost"] == 30000
+            assert values["Seen"] == values["Recorded"] + values["Lost"] == 60000
             load.check(lost=values["Lost"])
         finally:
             run("systemctl", "set-property", "--runtime", SERVICE, "MemoryMax=infinity", "MemorySwapMax=infinity")
