@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from measure import AUDITED, MANAGER, Load, memory, output, run, start_loads
+from measure import AUDITED, MANAGER, cursor, manager_number, memory, output, run, start_loads
 
 SERVICE = "traceleftd.service"
 BURST = 40000
@@ -21,28 +21,25 @@ STRETCH = 10
 FIELDS = "TRACELEFT_TIMESTAMP"
 
 
-def number(prop):
-    return int(output("busctl", "get-property", *MANAGER, prop).split()[1])
-
-
 def totals():
-    return {prop: number(prop) for prop in ("Seen", "Recorded", "Lost")}
+    return {prop: manager_number(prop) for prop in ("Seen", "Recorded", "Lost")}
 
 
 def flush():
     run("busctl", "call", "--timeout=600", *MANAGER, "Flush")
 
 
-def cursor():
-    return output("journalctl", "-n", "0", "--show-cursor", "-q").strip().removeprefix("-- cursor: ")
-
-
-def work(load: Load, bursts, operations, pause):
+def work(load, bursts, operations, pause):
     """Opens; returns the seconds that all took."""
-    load.orders.sendto(f"open {bursts} {operations} {pause}".encode(), load.address)
     before = time.monotonic()
-    load.orders.recv(100)
+    load.order("open", bursts, operations, pause)
     return time.monotonic() - before
+
+
+def work_at(load, rate, seconds):
+    """The same at a rate, in opens a second. Each stretch has one that is not in its count."""
+    pause = max(1, round(1000 * STRETCH / rate))
+    return work(load, max(1, round(seconds * 1000 / pause)), STRETCH - 1, pause)
 
 
 def account(before):
@@ -67,8 +64,7 @@ def burst(load):
 def sustained(load, rate, seconds):
     """At a rate for some time: what is recorded, and how long each takes to the journal."""
     before, since = totals(), cursor()
-    pause = max(1, round(1000 * STRETCH / rate))
-    took = work(load, max(1, round(seconds * 1000 / pause)), STRETCH - 1, pause)
+    took = work_at(load, rate, seconds)
     flush()
     figures = account(before)
     match = ["-q", "-t", "traceleft", f"TRACELEFT_UNIT={AUDITED}", f"--after-cursor={since}"]
@@ -87,7 +83,7 @@ def memory_over(load, rate, minutes):
     figures = [memory(SERVICE)]
     before = totals()
     for _ in range(minutes):
-        work(load, 60000 // round(1000 * STRETCH / rate), STRETCH - 1, round(1000 * STRETCH / rate))
+        work_at(load, rate, 60)
         figures.append(memory(SERVICE))
     flush()
     return account(before) | {"minutes": minutes, "rss_kb": figures}

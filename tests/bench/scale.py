@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from measure import (
-    AUDITED, GROUPS, MANAGER, SETTINGS, Session, memory, output, prepare, run, settle, show, start_loads,
+    AUDITED, GROUPS, MANAGER, SETTINGS, Session, cursor, memory, output, prepare, run, settle, show, start_loads,
     start_unit,
 )  # fmt: skip
 
@@ -60,26 +60,31 @@ def cost(loads):
     return {"app": round(app / operations), "unaudited": round(unaudited / operations), "rss_kb": memory(SERVICE)}
 
 
+def units(count):
+    """That are watched; all but one need not be there."""
+    return [AUDITED, *(f"bench-none-{n}.service" for n in range(count - 1))]
+
+
+def under(policies, loads):
+    """What starting, reloading and an open cost under these policies."""
+    write_policies(policies)
+    figures = {}
+    for name, verb in (("start_s", "restart"), ("reload_s", "reload")):
+        figures[name] = timed("systemctl", verb, SERVICE)
+        settle(daemon())
+    return figures | cost(loads)
+
+
 def by_watches(loads):
-    """Units that are watched by name, in one policy; they need not be there."""
+    """Units that are watched by name, in one policy."""
     for count in WATCHES:
-        write_policies([[AUDITED, *(f"bench-none-{n}.service" for n in range(count - 1))]])
-        start = timed("systemctl", "restart", SERVICE)
-        settle(daemon())
-        reload = timed("systemctl", "reload", SERVICE)
-        settle(daemon())
-        yield {"n": count, "start_s": start, "reload_s": reload} | cost(loads)
+        yield {"n": count} | under([units(count)], loads)
 
 
 def by_policies(loads):
     """As many policies, each a file with one unit."""
     for count in FILES:
-        write_policies([[AUDITED], *([f"bench-none-{n}.service"] for n in range(count - 1))])
-        start = timed("systemctl", "restart", SERVICE)
-        settle(daemon())
-        reload = timed("systemctl", "reload", SERVICE)
-        settle(daemon())
-        yield {"n": count, "start_s": start, "reload_s": reload} | cost(loads)
+        yield {"n": count} | under([[unit] for unit in units(count)], loads)
 
 
 def watch_audited():
@@ -130,7 +135,7 @@ def add_watch(loads):
     run("systemctl", "restart", SERVICE)
     settle(daemon())
     for watches in ("first", "another"):
-        since = output("journalctl", "-n", "0", "--show-cursor", "-q").strip().removeprefix("-- cursor: ")
+        since = cursor()
         before = time.monotonic_ns()
         path = output("busctl", "call", *MANAGER, "AddWatch", "sas", AUDITED, 1, "open").split('"')[1]
         added = time.monotonic_ns()
