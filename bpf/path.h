@@ -38,6 +38,10 @@ struct walk {
 	__u32 crossed; /* mounts */
 	__u32 state;   /* enum string_state */
 	__u32 reserved;
+	/* Here, so that the verifier sees one state however the walk came to where it is. */
+	__u64 root_mnt; /* of the process */
+	__u64 root;
+	struct place place; /* the mount that the walk is in */
 	struct component components[WALK_STEPS];
 };
 
@@ -102,45 +106,46 @@ static __always_inline void enter_place(struct place *place, struct mount *mount
  */
 __noinline int walk_path(void)
 {
-	__u64 root_mnt = (__u64)OF_TASK(fs, root.mnt);
-	__u64 root = (__u64)OF_TASK(fs, root.dentry);
 	__u64 vfsmount, dentry;
 	struct mount *mount;
-	struct place place;
+	volatile struct place *place;
 	__u32 zero = 0;
-	struct walk *walk = bpf_map_lookup_elem(&walks, &zero);
+	volatile struct walk *walk = bpf_map_lookup_elem(&walks, &zero);
 
 	if (!walk)
 		return 0;
+	place = &walk->place;
+	walk->root_mnt = (__u64)OF_TASK(fs, root.mnt);
+	walk->root = (__u64)OF_TASK(fs, root.dentry);
 	vfsmount = walk->mnt;
 	dentry = walk->dentry;
 	mount = (struct mount *)(vfsmount - bpf_core_field_offset(struct mount, mnt));
-	enter_place(&place, mount, vfsmount == root_mnt);
+	enter_place((struct place *)place, mount, vfsmount == walk->root_mnt);
 	for (int i = 0; i < WALK_STEPS; i++) {
 		__u32 count = walk->count, length;
 		struct component *c;
 
-		if (dentry == root && vfsmount == root_mnt)
+		if (dentry == walk->root && vfsmount == walk->root_mnt)
 			return 0;
-		if (dentry == place.root) {
-			if (!place.parent)
-				read_place(&place, mount);
-			if (place.parent == (__u64)mount) {
+		if (dentry == place->root) {
+			if (!place->parent)
+				read_place((struct place *)place, mount);
+			if (place->parent == (__u64)mount) {
 				/* The top of a tree that is not the process's: outside of its chroot or
 				 * namespace, or not in any. */
 				walk->state |= STRING_UNREACHABLE;
 				return 0;
 			}
 			walk->crossed = 1;
-			dentry = place.mountpoint;
-			mount = (struct mount *)place.parent;
-			vfsmount = place.parent + bpf_core_field_offset(struct mount, mnt);
-			enter_place(&place, mount, vfsmount == root_mnt);
+			dentry = place->mountpoint;
+			mount = (struct mount *)place->parent;
+			vfsmount = place->parent + bpf_core_field_offset(struct mount, mnt);
+			enter_place((struct place *)place, mount, vfsmount == walk->root_mnt);
 			continue;
 		}
 		if (count >= WALK_STEPS)
 			break;
-		c = &walk->components[count];
+		c = (struct component *)&walk->components[count];
 		read_component(c, (struct dentry *)dentry);
 		if (c->parent == dentry) {
 			walk->state |= STRING_UNREACHABLE;
