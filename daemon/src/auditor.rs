@@ -1,6 +1,6 @@
 //! What is watched now, in the daemon and in the kernel: watches, probes, names and control groups.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use std::rc::Rc;
 use crate::confirm::{Missing, Numbers};
 use crate::control::{Coverage, Origin, Refusal, Resolution, RunningUnit, Status, WatchId, WatchStatus};
 use crate::event::{Event, EventSet};
-use crate::groups::{self, Groups};
+use crate::groups::{self, Group, Groups};
 use crate::kernel::{
     Error, EventCounters, Kernel, NO_TARGET, Name, PatternStates, SetNumbers, TargetId, Watched,
 };
@@ -218,14 +218,17 @@ impl Auditor {
     pub fn set_policies(&mut self, policies: &[Policy]) -> Result<(), Refusal> {
         let mut wanted = self.state.watches.clone();
         wanted.retain(|_, w| !matches!(w.origin, Origin::Policy(_)));
+        let of_policy = |(id, w): (&WatchId, &Watch)| match &w.origin {
+            Origin::Policy(name) => Some(((name.clone(), w.target.clone()), *id)),
+            Origin::RunTime | Origin::SelfTest => None,
+        };
+        let known: HashMap<_, _> = self.state.watches.iter().filter_map(of_policy).collect();
         let mut next = self.state.next;
         for policy in policies {
             for target in &policy.units {
-                let origin = Origin::Policy(policy.name.clone());
-                let before =
-                    self.state.watches.iter().find(|(_, w)| w.origin == origin && w.target == *target);
+                let before = known.get(&(policy.name.clone(), target.clone()));
                 // A watch that stays keeps its number, and so its object and its counts.
-                let (id, resolution) = match before {
+                let (id, resolution) = match before.and_then(|id| self.state.watches.get_key_value(id)) {
                     Some((id, watch)) => (*id, watch.resolution.clone()),
                     None => (next, Resolution { id: target.to_string(), running: Vec::new() }),
                 };
@@ -233,7 +236,7 @@ impl Auditor {
                 let watch = Watch {
                     target: target.clone(),
                     events: policy.events,
-                    origin,
+                    origin: Origin::Policy(policy.name.clone()),
                     unit_log: policy.unit_log,
                     capture: policy.capture,
                     set_up: policy.set_up,
@@ -360,7 +363,7 @@ impl Auditor {
         let wanted = self.wanted();
         self.probes.want(&mut self.kernel, wanted).map_err(|e| Refusal::Kernel(e.to_string()))?;
         let mut names = HashMap::new();
-        let mut targets: Vec<TargetId> = Vec::new();
+        let mut targets: HashSet<TargetId> = HashSet::new();
         let automaton = Rc::clone(self.cover.automaton());
         // Of those that were there before a restart it is not known what they are.
         let (numbers, new_patterns) = if Rc::ptr_eq(&self.patterns.0, &automaton) {
@@ -420,7 +423,7 @@ impl Auditor {
             // a unit's has the unit's.
             let mut others: HashMap<String, String> = HashMap::new();
             for (id, path) in groups::tree(&self.hierarchy, &unit.control_group) {
-                let owner = groups::Group::new(&path).unit;
+                let owner = Group::new(&path).unit;
                 let invocation = if owner == unit.unit {
                     unit.invocation_id.clone()
                 } else {
@@ -574,12 +577,22 @@ impl Auditor {
     pub fn watch_status(&self, id: WatchId) -> Option<WatchStatus> {
         let watch = self.state.watches.get(&id).filter(|_| id != SELF_TEST)?;
         let counts = self.ledger.of_watch(id, &|t| read(&self.kernel, t));
+        let covered = |g: &&Group| self.cover.covering(&g.path).contains(&id);
+        let mut control_groups: Vec<_> = if watch.target.is_many() || watch.target.is_slice() {
+            self.groups.there().filter(covered).map(|g| g.path.clone()).collect()
+        } else {
+            // Those of one unit are found by its names: to look at all groups for each of many watches takes long.
+            let names = BTreeSet::from([watch.name(), watch.target.to_string()]);
+            let groups = names.iter().flat_map(|name| self.groups.of_unit(name));
+            groups.filter(covered).map(|g| g.path.clone()).collect()
+        };
+        control_groups.sort();
         Some(WatchStatus {
             id,
             target: watch.target.clone(),
             events: watch.events,
             origin: watch.origin.clone(),
-            control_groups: self.groups.paths(|g| self.cover.covering(&g.path).contains(&id)),
+            control_groups,
             coverage: watch.events.iter().map(|e| self.coverage(e)).collect(),
             counts: counts.into_iter().filter(|(e, _)| watch.events.contains(*e)).collect(),
         })

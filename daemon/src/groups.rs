@@ -34,6 +34,8 @@ const KEPT: usize = 4096;
 #[derive(Debug, Default)]
 pub struct Groups {
     known: HashMap<u64, Known>,
+    /// The groups of each unit.
+    by_unit: HashMap<String, HashSet<u64>>,
     /// Groups that are gone, and the position in the ring behind which nothing names them.
     gone: VecDeque<(u64, u64)>,
 }
@@ -61,17 +63,33 @@ impl Groups {
         self.known.iter().map(|(id, k)| (*id, &k.group))
     }
 
-    /// Paths of those that are there now, sorted.
-    pub fn paths(&self, accept: impl Fn(&Group) -> bool) -> Vec<String> {
-        let there = self.known.values().filter(|k| k.gone.is_none() && accept(&k.group));
-        let mut paths: Vec<_> = there.map(|k| k.group.path.clone()).collect();
-        paths.sort();
-        paths
+    /// Those that are there now.
+    pub fn there(&self) -> impl Iterator<Item = &Group> {
+        self.known.values().filter(|k| k.gone.is_none()).map(|k| &k.group)
+    }
+
+    /// Those of a unit that are there now.
+    pub fn of_unit(&self, unit: &str) -> impl Iterator<Item = &Group> {
+        let ids = self.by_unit.get(unit).into_iter().flatten();
+        ids.filter_map(|id| self.known.get(id)).filter(|k| k.gone.is_none()).map(|k| &k.group)
     }
 
     /// Enters a group.
     pub fn insert(&mut self, id: u64, path: &str) {
-        self.known.insert(id, Known { group: Group::new(path), gone: None });
+        self.remove(id);
+        let group = Group::new(path);
+        self.by_unit.entry(group.unit.clone()).or_default().insert(id);
+        self.known.insert(id, Known { group, gone: None });
+    }
+
+    fn remove(&mut self, id: u64) {
+        let Some(Known { group, .. }) = self.known.remove(&id) else { return };
+        if let Some(ids) = self.by_unit.get_mut(&group.unit) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.by_unit.remove(&group.unit);
+            }
+        }
     }
 
     /// A group is gone, or not watched any more; records up to this position may still name it. Positions never
@@ -97,7 +115,7 @@ impl Groups {
             let Some((id, position)) = self.gone.pop_front() else { return };
             // It may have come back: a watch that is added again.
             if self.known.get(&id).is_some_and(|k| k.gone == Some(position)) {
-                self.known.remove(&id);
+                self.remove(id);
             }
         }
     }
@@ -177,7 +195,8 @@ mod tests {
         let mut groups = Groups::default();
         groups.insert(7, "/system.slice/a.service");
         groups.remove_behind(7, 100);
-        assert!(groups.paths(|_| true).is_empty());
+        assert!(groups.there().next().is_none());
+        assert!(groups.of_unit("a.service").next().is_none());
         for id in 0..KEPT as u64 {
             groups.insert(1000 + id, "/system.slice/b.service");
             groups.remove_behind(1000 + id, 100);
@@ -186,6 +205,7 @@ mod tests {
         assert_eq!(groups.get(7).unwrap().unit, "a.service");
         groups.forget(100);
         assert!(groups.get(7).is_none());
+        assert!(!groups.by_unit.contains_key("a.service"));
         assert_eq!(groups.get(1000).unwrap().unit, "b.service");
     }
 
@@ -198,5 +218,7 @@ mod tests {
         groups.insert(7, "/system.slice/a.service");
         groups.forget(100);
         assert!(groups.has(7));
+        assert_eq!(groups.of_unit("a.service").count(), 1);
+        assert_eq!(groups.of_unit("b.service").count(), 0);
     }
 }

@@ -4,7 +4,7 @@
 //! memory that outlives it. No number ever goes back, so a target that is given to another set is read from where it
 //! stood.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
@@ -119,6 +119,8 @@ pub struct Ledger {
     memory: Rc<Memory>,
     targets: Targets,
     by_set: HashMap<Set, TargetId>,
+    /// The targets whose set a watch is in, retired ones as well.
+    by_watch: HashMap<WatchId, BTreeSet<TargetId>>,
 }
 
 /// There are as many sets of watches as the setting `watches` allows.
@@ -153,7 +155,13 @@ impl Ledger {
     pub fn go_on(limit: TargetId, memory: Rc<Memory>, targets: Targets) -> Self {
         let in_use = targets.entries.iter().filter(|(_, e)| !e.retired);
         let by_set = in_use.map(|(target, e)| (e.set.clone(), *target)).collect();
-        Self { limit, memory, targets, by_set }
+        let mut by_watch: HashMap<_, BTreeSet<_>> = HashMap::new();
+        for (target, entry) in &targets.entries {
+            for id in &entry.set {
+                by_watch.entry(*id).or_default().insert(*target);
+            }
+        }
+        Self { limit, memory, targets, by_set, by_watch }
     }
 
     /// What is to be remembered to go on.
@@ -195,7 +203,13 @@ impl Ledger {
                 let none = || vec![Totals::default(); EVENTS.len()];
                 let past = self.targets.past.entry(id).or_insert_with(none);
                 past.iter_mut().zip(&since).for_each(|(past, since)| past.add(since));
+                if let Some(targets) = self.by_watch.get_mut(&id) {
+                    targets.remove(&target);
+                }
             }
+        }
+        for id in set {
+            self.by_watch.entry(*id).or_default().insert(target);
         }
         self.by_set.insert(set.clone(), target);
         Ok(target)
@@ -203,7 +217,7 @@ impl Ledger {
 
     /// Gives up the targets of all other sets than these. Calls that were under way go on counting there until the
     /// target is used again. Of other watches than these nothing more is remembered.
-    pub fn retain(&mut self, keep: &[TargetId], watches: &Watches) {
+    pub fn retain(&mut self, keep: &HashSet<TargetId>, watches: &Watches) {
         let Targets { entries, free, past, .. } = &mut self.targets;
         for (target, entry) in entries.iter_mut() {
             if !entry.retired && !entry.set.is_empty() && !keep.contains(target) {
@@ -213,6 +227,7 @@ impl Ledger {
             }
         }
         past.retain(|id, _| watches.contains_key(id));
+        self.by_watch.retain(|id, targets| !targets.is_empty() || watches.contains_key(id));
     }
 
     /// Forgets what was counted for a set: it is in no total.
@@ -274,7 +289,8 @@ impl Ledger {
     pub fn of_watch(&self, id: WatchId, read: &Read<'_>) -> Vec<(Event, Counts)> {
         let none = || vec![Totals::default(); EVENTS.len()];
         let mut sums = self.targets.past.get(&id).cloned().unwrap_or_else(none);
-        for (target, entry) in self.targets.entries.iter().filter(|(_, e)| e.set.contains(&id)) {
+        let targets = self.by_watch.get(&id).into_iter().flatten();
+        for (target, entry) in targets.filter_map(|t| self.targets.entries.get_key_value(t)) {
             for (sum, since) in sums.iter_mut().zip(entry.since(&self.totals(*target, read))) {
                 sum.add(&since);
             }
@@ -368,8 +384,8 @@ mod tests {
         let first = ledger.target(&vec![1], &fake.read()).unwrap();
         fake.add(first, Event::Open, 5, 5);
         assert_eq!(ledger.target(&vec![2], &fake.read()), Err(Full));
-        ledger.retain(&[], &Watches::new());
-        ledger.retain(&[], &Watches::new());
+        ledger.retain(&HashSet::new(), &Watches::new());
+        ledger.retain(&HashSet::new(), &Watches::new());
         // A call that was under way.
         fake.add(first, Event::Open, 1, 0);
         bump(&ledger, first, Event::Open, Count::Recorded);
@@ -413,7 +429,7 @@ mod tests {
         let test = ledger.target(&vec![0], &fake.read()).unwrap();
         fake.add(test, Event::Open, 3, 0);
         ledger.discard(&vec![0], &fake.read());
-        ledger.retain(&[], &Watches::new());
+        ledger.retain(&HashSet::new(), &Watches::new());
         assert_eq!(of(&ledger.total(&fake.read())), (0, 0, 0));
     }
 }

@@ -352,7 +352,8 @@ impl Service {
         resolutions: Vec<(control::WatchId, control::Resolution)>,
         turn: &mut Turn,
     ) {
-        let all = self.auditor.public_watches().all(|(id, _)| resolutions.iter().any(|(r, _)| r == id));
+        let resolved: HashSet<_> = resolutions.iter().map(|(id, _)| *id).collect();
+        let all = self.auditor.public_watches().all(|(id, _)| resolved.contains(id));
         if let Err(refusal) = self.auditor.resolved(resolutions) {
             log::error!("Some units are not watched: {refusal}");
         }
