@@ -216,7 +216,7 @@ pub enum Request {
 /// What the event loop tells the bus side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// The set of watches changed: serve exactly these as objects, resolve all of them, and answer with
+    /// The set of watches changed: serve exactly these as objects, resolve those that are new, and answer with
     /// one [`Request::Resolved`] that has every one of them.
     Resolve(Vec<(WatchId, Target)>),
     /// Start the unit of the self-test, and post [`Request::SelfTested`] when it has ended.

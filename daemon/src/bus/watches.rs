@@ -1,6 +1,6 @@
 //! Which watches there are on the bus, and of which systemd must be asked again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::control::{Resolution, WatchId};
 use crate::systemd::Change;
@@ -36,6 +36,10 @@ pub struct Question {
 #[derive(Debug, Default)]
 pub struct Watches {
     entries: BTreeMap<WatchId, Entry>,
+    /// Those of one unit, by its names: the one that was given and the primary one.
+    by_name: HashMap<String, BTreeSet<WatchId>>,
+    /// Those that may be of more than one unit.
+    many: BTreeSet<WatchId>,
     /// The event loop waits for an answer with every watch.
     owed: bool,
     /// The batch under way is that answer.
@@ -46,7 +50,19 @@ pub struct Watches {
 struct Entry {
     target: Target,
     known: Resolution,
+    /// How far that can be relied on.
+    answer: Answer,
     outdated: Option<How>,
+}
+
+/// What became of the last question about a watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// It has none yet, or was never asked.
+    Awaited,
+    Failed,
+    /// What has changed since is in signals.
+    Given,
 }
 
 impl Watches {
@@ -58,43 +74,73 @@ impl Watches {
     /// Makes them equal to a list of the event loop, to which an answer with all of it is owed.
     pub fn replace(&mut self, list: Vec<(WatchId, Target)>) {
         let mut old = std::mem::take(&mut self.entries);
+        self.by_name.clear();
+        self.many.clear();
         for (id, target) in list {
-            let known = old.remove(&id).map_or_else(|| unknown(&target), |entry| entry.known);
-            self.entries.insert(id, Entry { target, known, outdated: None });
+            let entry = match old.remove(&id) {
+                Some(Entry { target: _, known, answer, outdated }) => {
+                    Entry { target, known, answer, outdated }
+                }
+                None => Entry { known: unknown(&target), target, answer: Answer::Awaited, outdated: None },
+            };
+            self.enter(id, entry);
         }
         self.owed = true;
     }
 
     /// Adds one. It is asked about again: what changed since it was resolved found no watch to outdate.
     pub fn insert(&mut self, id: WatchId, target: Target, known: Resolution) {
-        self.entries.insert(id, Entry { target, known, outdated: Some(How::Refresh) });
+        self.enter(id, Entry { target, known, answer: Answer::Given, outdated: Some(How::Refresh) });
+    }
+
+    fn enter(&mut self, id: WatchId, entry: Entry) {
+        if entry.target.is_many() {
+            self.many.insert(id);
+        } else {
+            for name in [entry.target.as_str(), &entry.known.id] {
+                self.by_name.entry(name.to_owned()).or_default().insert(id);
+            }
+        }
+        self.entries.insert(id, entry);
     }
 
     /// Removes one.
     pub fn remove(&mut self, id: WatchId) {
-        self.entries.remove(&id);
+        self.take(id);
+    }
+
+    fn take(&mut self, id: WatchId) -> Option<Entry> {
+        let entry = self.entries.remove(&id)?;
+        self.many.remove(&id);
+        for name in [entry.target.as_str(), &entry.known.id] {
+            if let Some(ids) = self.by_name.get_mut(name) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.by_name.remove(name);
+                }
+            }
+        }
+        Some(entry)
     }
 
     /// Notes what a change outdates.
     pub fn outdate(&mut self, change: &Change) {
-        for entry in self.entries.values_mut() {
-            let how = match change {
-                Change::Unit(unit) if entry.target.is_many() && entry.target.matches(unit) => {
-                    How::Units(BTreeSet::from([unit.clone()]))
+        match change {
+            Change::Unit(unit) => {
+                let named = self.by_name.get(unit).unwrap_or(&self.many);
+                for id in self.many.union(named) {
+                    let Some(entry) = self.entries.get_mut(id) else { continue };
+                    if entry.target.is_many() && entry.target.matches(unit) {
+                        entry.outdate(How::Units(BTreeSet::from([unit.clone()])));
+                    } else if entry.target.as_str() == unit || entry.known.id == *unit {
+                        entry.outdate(How::Refresh);
+                    }
                 }
-                Change::Unit(unit) if entry.target.as_str() == unit || entry.known.id == *unit => {
-                    How::Refresh
-                }
-                Change::Unit(_) | Change::SelfTested(_) => continue,
-                Change::Reloaded | Change::Arrived => How::Resolve,
-            };
-            entry.outdated = match (entry.outdated.take(), how) {
-                (Some(How::Units(mut all)), How::Units(more)) => {
-                    all.extend(more);
-                    Some(How::Units(all))
-                }
-                (before, how) => before.max(Some(how)),
-            };
+            }
+            Change::Reloaded | Change::Arrived => {
+                self.entries.values_mut().for_each(|entry| entry.outdate(How::Resolve));
+            }
+            Change::SelfTested(_) => {}
         }
     }
 
@@ -104,13 +150,15 @@ impl Watches {
         self.owed |= std::mem::take(&mut self.answering);
     }
 
-    /// The next batch of questions; `None` if there is nothing to ask and no answer owed.
+    /// The next batch of questions; `None` if there is nothing to ask and no answer owed. What is known is not asked
+    /// again for an answer that is owed: a change would have outdated it.
     pub fn take_questions(&mut self) -> Option<Vec<Question>> {
         self.answering = std::mem::take(&mut self.owed);
         let mut questions = Vec::new();
         for (&id, entry) in &mut self.entries {
-            let outdated = entry.outdated.take();
-            let Some(how) = (if self.answering { Some(How::Resolve) } else { outdated }) else { continue };
+            let unsure = self.answering && entry.answer != Answer::Given;
+            let Some(how) = entry.outdated.take().max(unsure.then_some(How::Resolve)) else { continue };
+            entry.answer = Answer::Awaited;
             questions.push(Question { id, target: entry.target.clone(), known: entry.known.clone(), how });
         }
         (self.answering || !questions.is_empty()).then_some(questions)
@@ -119,24 +167,40 @@ impl Watches {
     /// Takes the answers to a batch and gives what to tell the event loop.
     ///
     /// `None` stands for a question that failed. What was known of that watch stays; it is told only
-    /// where an answer with every watch is owed.
+    /// where an answer with every watch is owed, and asked again for the next such answer.
     pub fn take_answers(
         &mut self,
         answers: Vec<(WatchId, Option<Resolution>)>,
     ) -> Vec<(WatchId, Resolution)> {
-        let all = std::mem::take(&mut self.answering);
-        let mut news = Vec::new();
+        let mut news = BTreeSet::new();
         for (id, answer) in answers {
-            let Some(entry) = self.entries.get_mut(&id) else { continue };
-            let failed = answer.is_none();
+            let Some(mut entry) = self.take(id) else { continue };
+            entry.answer = if answer.is_some() { Answer::Given } else { Answer::Failed };
             if let Some(resolution) = answer {
                 entry.known = resolution;
+                news.insert(id);
             }
-            if all || !failed {
-                news.push((id, entry.known.clone()));
-            }
+            self.enter(id, entry);
         }
-        news
+        // Not of watches that came meanwhile: they have not been asked about.
+        let all = std::mem::take(&mut self.answering);
+        let told = |(id, entry): (&WatchId, &Entry)| {
+            let told = news.contains(id) || all && entry.answer != Answer::Awaited;
+            told.then(|| (*id, entry.known.clone()))
+        };
+        self.entries.iter().filter_map(told).collect()
+    }
+}
+
+impl Entry {
+    fn outdate(&mut self, how: How) {
+        self.outdated = match (self.outdated.take(), how) {
+            (Some(How::Units(mut all)), How::Units(more)) => {
+                all.extend(more);
+                Some(How::Units(all))
+            }
+            (before, how) => before.max(Some(how)),
+        };
     }
 }
 
@@ -228,10 +292,50 @@ mod tests {
         assert_eq!(news, [(3, running("d.service"))]);
         // Where every watch is owed, what is known is told.
         watches.replace(vec![(1, target("alias.service")), (4, target("new.service"))]);
-        watches.take_questions().unwrap();
+        assert_eq!(asked(&mut watches), [(1, How::Resolve), (4, How::Resolve)]);
         let news = watches.take_answers(vec![(1, None), (4, None)]);
         let nothing = Resolution { id: "new.service".to_owned(), running: vec![] };
         assert_eq!(news, [(1, running("a.service")), (4, nothing)]);
+    }
+
+    #[test]
+    fn only_what_is_new_is_asked_about_for_an_answer_with_all() {
+        let mut watches = settled();
+        watches.outdate(&Change::Unit("c.service".to_owned()));
+        watches.replace(vec![
+            (1, target("alias.service")),
+            (2, target("t@.service")),
+            (3, target("c.service")),
+            (4, target("new.service")),
+        ]);
+        // The second was asked about, and has no answer.
+        assert_eq!(asked(&mut watches), [(2, How::Resolve), (3, How::Refresh), (4, How::Resolve)]);
+        let answers = [(2, running("t@.service")), (3, running("c.service")), (4, running("new.service"))];
+        let news = watches.take_answers(answers.iter().cloned().map(|(id, r)| (id, Some(r))).collect());
+        assert_eq!(news[0], (1, running("a.service")));
+        assert_eq!(news[1..], answers);
+        // An alias that is another unit's by now is found by both names.
+        watches.outdate(&Change::Reloaded);
+        watches.take_questions().unwrap();
+        watches.take_answers(vec![(1, Some(running("b.service")))]);
+        for (unit, expected) in [
+            ("a.service", vec![]),
+            ("b.service", vec![(1, How::Refresh)]),
+            ("alias.service", vec![(1, How::Refresh)]),
+        ] {
+            watches.outdate(&Change::Unit(unit.to_owned()));
+            assert_eq!(asked(&mut watches), expected, "{unit}");
+        }
+    }
+
+    #[test]
+    fn a_watch_that_came_meanwhile_is_not_in_the_answer() {
+        let mut watches = settled();
+        watches.replace(vec![(1, target("alias.service"))]);
+        assert_eq!(watches.take_questions(), Some(Vec::new()));
+        watches.replace(vec![(1, target("alias.service")), (4, target("new.service"))]);
+        assert_eq!(watches.take_answers(Vec::new()), [(1, running("a.service"))]);
+        assert_eq!(asked(&mut watches), [(4, How::Resolve)]);
     }
 
     #[test]
@@ -249,6 +353,7 @@ mod tests {
         watches.replace(vec![(1, target("alias.service"))]);
         watches.take_questions().unwrap();
         watches.restart();
+        watches.outdate(&Change::Arrived);
         assert_eq!(asked(&mut watches), [(1, How::Resolve)]);
         assert_eq!(watches.take_answers(vec![(1, None)]), [(1, running("a.service"))]);
     }
