@@ -29,11 +29,14 @@ use zbus::{Connection, ObjectServer};
 
 use crate::control::{Mailbox, Notice, Request, Resolution, WatchId};
 use crate::names;
-use crate::systemd::{self, Change};
+use crate::systemd::{self, Change, Loaded};
 use crate::unit_name::Target;
 use manager::{Command, Manager};
 use watch::{Watch, path_of};
 use watches::{How, Question, Watches};
+
+/// Questions that are asked together.
+const PART: usize = systemd::NAMES_IN_A_CALL;
 
 /// Longest wait for the answer to a call: as long as systemd may need to read its units again on a large
 /// machine, when it answers nobody.
@@ -375,15 +378,55 @@ type Answers = Vec<(WatchId, Target, zbus::Result<Resolution>)>;
 
 /// Asks systemd.
 async fn ask(connection: &Connection, questions: Vec<Question>) -> Answers {
-    let ask = |Question { id, target, known, how }| async move {
-        let answer = match how {
-            How::Units(units) => systemd::refresh_units(connection, known, &units).await,
-            How::Refresh => systemd::refresh(connection, &target, &known.id).await,
-            How::Resolve => systemd::resolve(connection, &target).await,
+    let (mut units, mut others): (Vec<_>, Vec<_>) = questions.into_iter().partition(|q| !q.target.is_many());
+    if units.len() < systemd::MANY {
+        others.append(&mut units);
+    }
+    let mut answers = Vec::new();
+    for part in others.chunks(PART) {
+        let given = systemd::in_parallel(part.iter().map(|q| ask_one(connection, q))).await;
+        answers.extend(together(part, given));
+    }
+    if units.is_empty() {
+        return answers;
+    }
+    let loaded = systemd::loaded(connection).await;
+    let (new, known): (Vec<_>, Vec<_>) = units.into_iter().partition(|q| q.how == How::Resolve);
+    for part in new.chunks(PART).chain(known.chunks(PART)) {
+        let given = match &loaded {
+            Ok(loaded) => ask_many(connection, loaded, part).await,
+            Err(error) => Err(error.clone()),
         };
-        (id, target, answer)
-    };
-    systemd::in_parallel(questions.into_iter().map(ask)).await
+        answers.extend(together(part, given.unwrap_or_else(|error| vec![Err(error); part.len()])));
+    }
+    answers
+}
+
+fn together(questions: &[Question], answers: Vec<zbus::Result<Resolution>>) -> Answers {
+    iter::zip(questions, answers).map(|(q, answer)| (q.id, q.target.clone(), answer)).collect()
+}
+
+/// Asks about units, of all in the same way.
+async fn ask_many(
+    connection: &Connection,
+    loaded: &Loaded,
+    questions: &[Question],
+) -> zbus::Result<Vec<zbus::Result<Resolution>>> {
+    if questions.iter().all(|q| q.how == How::Resolve) {
+        let targets: Vec<_> = questions.iter().map(|q| &q.target).collect();
+        return systemd::resolve_units(connection, loaded, &targets).await;
+    }
+    let refresh = questions.iter().map(|q| systemd::refresh_unit(connection, loaded, &q.known.id));
+    Ok(systemd::in_parallel(refresh).await)
+}
+
+async fn ask_one(connection: &Connection, question: &Question) -> zbus::Result<Resolution> {
+    let Question { id: _, target, known, how } = question;
+    match how {
+        How::Units(units) => systemd::refresh_units(connection, known.clone(), units).await,
+        How::Refresh => systemd::refresh(connection, target, &known.id).await,
+        How::Resolve => systemd::resolve(connection, target).await,
+    }
 }
 
 /// Sleeps. zbus offers no timer of its runtime, and this is needed only where there is no bus.

@@ -4,11 +4,15 @@
 //! `LoadUnit` succeeds for a unit that has no file (`LoadState=not-found`), and fails with `InvalidArgs`
 //! for a name that no unit can have. `ControlGroup` is empty while a unit has no control group.
 //! A unit that is loaded only because somebody asked is dropped again at once, and both make signals.
+//! `ListUnitsByNames` loads, too, answers in the order of the names, and has the primary name of an alias. A name that
+//! no unit can have is left out of the answer, or fails the whole call with `InvalidArgs`.
+//! A unit that does not run may still have a control group, with what it left behind; then it stays loaded.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::iter;
 
 use futures_channel::mpsc::UnboundedSender;
-use futures_util::future::{ready, try_join3};
+use futures_util::future::{ready, try_join};
 use futures_util::stream::{self, StreamExt};
 use zbus::names::BusName;
 use zbus::proxy::CacheProperties;
@@ -21,11 +25,24 @@ use crate::unit_name::{ROOT_SLICE, Target};
 /// Name of the service manager on the bus.
 pub const BUS_NAME: &str = "org.freedesktop.systemd1";
 
-/// Targets asked about at once, with up to three calls each: enough to hide the way there and back, and
+/// The interface that all units have.
+const UNIT: &str = "org.freedesktop.systemd1.Unit";
+
+/// Targets asked about at once, with up to two calls each: enough to hide the way there and back, and
 /// within the 128 calls that dbus-daemon lets one connection wait for (`max_replies_per_connection`).
 const PARALLEL: usize = 24;
 
-/// One row of `ListUnitsByPatterns`: name, description, load, active and sub state, followed unit, object,
+/// Names of one `ListUnitsByNames`: systemd does nothing else until it has answered, and may have to read a file for
+/// each.
+pub const NAMES_IN_A_CALL: usize = 256;
+
+/// What is asked about many units at once pays from so many on; the list of all that are loaded may be long.
+pub const MANY: usize = 16;
+
+/// The units that are loaded and their objects, by primary name.
+pub type Loaded = HashMap<String, OwnedObjectPath>;
+
+/// One row of the lists of units: name, description, load, active and sub state, followed unit, object,
 /// job number, job type, job object.
 type ListedUnit =
     (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
@@ -40,6 +57,8 @@ trait Manager {
     fn get_unit(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
     #[zbus(name = "GetUnitByPID")]
     fn get_unit_by_pid(&self, pid: u32) -> zbus::Result<OwnedObjectPath>;
+    fn list_units(&self) -> zbus::Result<Vec<ListedUnit>>;
+    fn list_units_by_names(&self, names: &[&str]) -> zbus::Result<Vec<ListedUnit>>;
     fn list_units_by_patterns(&self, states: &[&str], patterns: &[&str]) -> zbus::Result<Vec<ListedUnit>>;
 
     fn start_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
@@ -119,8 +138,7 @@ pub async fn start_self_test(connection: &Connection) -> zbus::Result<()> {
 pub async fn is_restarting(connection: &Connection) -> zbus::Result<bool> {
     // 0 is the caller.
     let unit = manager(connection).await?.get_unit_by_pid(0).await?;
-    let unit_interface = "org.freedesktop.systemd1.Unit";
-    let (id, job) = property::<(u32, OwnedObjectPath)>(connection, &unit, unit_interface, "Job").await?;
+    let (id, job) = property::<(u32, OwnedObjectPath)>(connection, &unit, UNIT, "Job").await?;
     if id == 0 {
         return Ok(false);
     }
@@ -138,9 +156,9 @@ pub async fn resolve(connection: &Connection, target: &Target) -> zbus::Result<R
     if target.is_many() {
         return matching(connection, target).await;
     }
-    let unit = manager(connection).await?.load_unit(target.as_str()).await?;
-    let (id, running) = describe(connection, &unit, target.as_str()).await?;
-    Ok(Resolution { id, running: running.into_iter().collect() })
+    let object = manager(connection).await?.load_unit(target.as_str()).await?;
+    let id = primary_name(connection, &object).await?;
+    describe(connection, id, Some(&object)).await
 }
 
 /// As [`resolve`], for a target whose primary name is known.
@@ -151,8 +169,32 @@ pub async fn refresh(connection: &Connection, target: &Target, id: &str) -> zbus
     if target.is_many() {
         return matching(connection, target).await;
     }
-    let (id, running) = describe_if_loaded(connection, id).await?;
-    Ok(Resolution { id, running: running.into_iter().collect() })
+    describe_if_loaded(connection, id).await
+}
+
+/// The units that are loaded now.
+pub async fn loaded(connection: &Connection) -> zbus::Result<Loaded> {
+    let units = manager(connection).await?.list_units().await?;
+    Ok(units.into_iter().map(|unit| (unit.0, unit.6)).collect())
+}
+
+/// As [`resolve`], of targets that are one unit each: a call for all, and two for each that may have a control group.
+///
+/// What was loaded is to be found out before, so that a unit that is only because it is asked about here is known by
+/// that.
+pub async fn resolve_units(
+    connection: &Connection,
+    loaded: &Loaded,
+    targets: &[&Target],
+) -> zbus::Result<Vec<zbus::Result<Resolution>>> {
+    let listed = list_by_names(connection, targets).await?;
+    let ask = |(target, unit)| describe_listed(connection, loaded, target, unit);
+    Ok(in_parallel(iter::zip(targets.iter().copied(), listed).map(ask)).await)
+}
+
+/// As [`refresh`], of a target that is one unit, when it is known what is loaded.
+pub async fn refresh_unit(connection: &Connection, loaded: &Loaded, id: &str) -> zbus::Result<Resolution> {
+    describe(connection, id.to_owned(), loaded.get(id)).await
 }
 
 /// Brings what is known of a template or a pattern up to date for these of its units.
@@ -163,7 +205,7 @@ pub async fn refresh_units(
 ) -> zbus::Result<Resolution> {
     known.running.retain(|running| !units.contains(&running.unit));
     for unit in units {
-        known.running.extend(describe_if_loaded(connection, unit).await?.1);
+        known.running.extend(describe_if_loaded(connection, unit).await?.running);
     }
     Ok(known)
 }
@@ -178,6 +220,45 @@ pub async fn in_parallel<F: Future>(questions: impl IntoIterator<Item = F>) -> V
     stream::iter(questions).buffered(PARALLEL).collect().await
 }
 
+/// What systemd lists for targets that are one unit each, loading them; `None` where it refuses the name.
+async fn list_by_names(
+    connection: &Connection,
+    targets: &[&Target],
+) -> zbus::Result<Vec<Option<ListedUnit>>> {
+    let manager = manager(connection).await?;
+    let names: Vec<_> = targets.iter().map(|target| target.as_str()).collect();
+    let mut found = Vec::with_capacity(names.len());
+    // The first is last.
+    let mut open: Vec<_> = names.chunks(NAMES_IN_A_CALL).rev().collect();
+    while let Some(names) = open.pop() {
+        match manager.list_units_by_names(names).await {
+            Ok(units) if units.len() == names.len() => found.extend(units.into_iter().map(Some)),
+            Err(error) if !refuses_name(&error) => return Err(error),
+            _ if names.len() == 1 => found.push(None),
+            // Which one is refused is not said.
+            _ => {
+                let (first, second) = names.split_at(names.len() / 2);
+                open.extend([second, first]);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// As [`describe`], of a unit as it is listed for its target. One that is not was refused, and resolving it says why.
+async fn describe_listed(
+    connection: &Connection,
+    loaded: &Loaded,
+    target: &Target,
+    unit: Option<ListedUnit>,
+) -> zbus::Result<Resolution> {
+    let Some((id, _, _, active_state, _, _, object, ..)) = unit else {
+        return resolve(connection, target).await;
+    };
+    let idle = active_state == "inactive" && !loaded.contains_key(&id);
+    describe(connection, id, (!idle).then_some(&object)).await
+}
+
 /// The instances of a template, or the units that a pattern matches.
 async fn matching(connection: &Connection, target: &Target) -> zbus::Result<Resolution> {
     let name = target.as_str();
@@ -186,44 +267,46 @@ async fn matching(connection: &Connection, target: &Target) -> zbus::Result<Reso
     let mut running = Vec::new();
     // One by one: a few templates at once would be beyond what PARALLEL keeps to.
     for unit in units {
-        running.extend(describe(connection, &unit.6, &unit.0).await?.1);
+        running.extend(describe(connection, unit.0, Some(&unit.6)).await?.running);
     }
     Ok(Resolution { id: name.to_owned(), running })
 }
 
 /// As [`describe`], of a unit that may not be there.
-async fn describe_if_loaded(
-    connection: &Connection,
-    name: &str,
-) -> zbus::Result<(String, Option<RunningUnit>)> {
+async fn describe_if_loaded(connection: &Connection, name: &str) -> zbus::Result<Resolution> {
     match manager(connection).await?.get_unit(name).await {
-        Ok(unit) => describe(connection, &unit, name).await,
-        Err(error) if is_no_such_unit(&error) => Ok((name.to_owned(), None)),
+        Ok(object) => {
+            let id = primary_name(connection, &object).await?;
+            describe(connection, id, Some(&object)).await
+        }
+        Err(error) if is_no_such_unit(&error) => describe(connection, name.to_owned(), None).await,
         Err(error) => Err(error),
     }
 }
 
-/// Reads the primary name of a unit, and the rest if it has a control group. `name` is any of its names.
+async fn primary_name(connection: &Connection, object: &OwnedObjectPath) -> zbus::Result<String> {
+    property(connection, object, UNIT, "Id").await
+}
+
+/// What is to be known of the unit of this primary name. One without object does not run.
 async fn describe(
     connection: &Connection,
-    unit: &OwnedObjectPath,
-    name: &str,
-) -> zbus::Result<(String, Option<RunningUnit>)> {
-    const UNIT: &str = "org.freedesktop.systemd1.Unit";
-    let (id, control_group, invocation) = try_join3(
-        property::<String>(connection, unit, UNIT, "Id"),
-        property::<String>(connection, unit, interface_of(name), "ControlGroup"),
-        property::<Vec<u8>>(connection, unit, UNIT, "InvocationID"),
+    id: String,
+    object: Option<&OwnedObjectPath>,
+) -> zbus::Result<Resolution> {
+    let Some(object) = object else { return Ok(Resolution { id, running: Vec::new() }) };
+    let (control_group, invocation) = try_join(
+        property::<String>(connection, object, interface_of(&id), "ControlGroup"),
+        property::<Vec<u8>>(connection, object, UNIT, "InvocationID"),
     )
     .await?;
     // The slice that holds all others is never stopped, and its control group is the root.
     let control_group =
         if id == ROOT_SLICE && control_group.is_empty() { "/".to_owned() } else { control_group };
-    if control_group.is_empty() {
-        return Ok((id, None));
-    }
     let invocation_id = hexadecimal(&invocation);
-    Ok((id.clone(), Some(RunningUnit { unit: id, control_group, invocation_id })))
+    let unit = RunningUnit { unit: id.clone(), control_group, invocation_id };
+    let running = if unit.control_group.is_empty() { Vec::new() } else { vec![unit] };
+    Ok(Resolution { id, running })
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

@@ -412,6 +412,64 @@ fn many_watches_are_resolved_within_the_limits_of_the_bus() {
     fixture.stop();
 }
 
+/// More than one call can have, every third of them running, some by an alias, and two that systemd refuses.
+#[test]
+fn many_units_are_resolved_by_few_calls() {
+    let fixture = Fixture::start(&[]);
+    let mut expected = Vec::new();
+    for id in 1..=700 {
+        let (name, primary) = match id {
+            300 => ("refused.service".to_owned(), "refused.service".to_owned()),
+            301 => ("refused-left-out.service".to_owned(), "refused-left-out.service".to_owned()),
+            _ if id % 10 == 0 => (format!("alias{id}.service"), format!("s{id}.service")),
+            _ => (format!("s{id}.service"), format!("s{id}.service")),
+        };
+        let mut systemd = fixture.systemd.state.lock().unwrap();
+        let group = format!("/{primary}");
+        let running = id % 3 == 1 && id != 301;
+        if running {
+            let unit = fake_systemd::Unit { control_group: group.clone(), invocation: Vec::new() };
+            systemd.active.insert(primary.clone(), unit);
+        }
+        let units = [(primary.as_str(), group.as_str(), "")];
+        expected.push((id, active(&primary, if running { &units } else { &[] })));
+        let events = EventSet::from_iter([Event::Open]);
+        fixture.state().watches.insert(id, (target(&name), events, None));
+        systemd.aliases.insert(name, primary);
+    }
+    fixture.notify_all();
+    let Told::Resolved(told) = fixture.next() else { panic!("no answer") };
+    assert_eq!(told, expected);
+    // Those that were refused hide no others, and are found by halves.
+    let asked = fixture.systemd.state.lock().unwrap().lists.clone();
+    assert!(asked.len() < 30, "{asked:?}");
+    // What was loaded only to be asked about has made signals, and these have not made as many calls.
+    fixture.settle();
+    assert!(
+        fixture.systemd.gets().len() < 200,
+        "{} units are looked for one by one",
+        fixture.systemd.gets().len()
+    );
+
+    // What is known is not asked about again, and what is new is.
+    let counts = || {
+        let systemd = fixture.systemd.state.lock().unwrap();
+        (systemd.lists.len(), systemd.gets.len(), systemd.loads.len())
+    };
+    let new = (target("new.service"), EventSet::from_iter([Event::Open]), None);
+    fixture.state().watches.insert(701, new);
+    expected.push((701, idle("new.service")));
+    let before = counts();
+    fixture.notify_all();
+    fixture.expect_resolved(&expected);
+    fixture.settle();
+    let after = counts();
+    // The two that were refused are tried again; the new one is looked for after it was announced.
+    assert_eq!(after.0, before.0);
+    assert!(after.1 - before.1 <= 1 && after.2 - before.2 <= 3, "{before:?} {after:?}");
+    fixture.stop();
+}
+
 #[test]
 fn objects_follow_the_list_of_the_event_loop() {
     let fixture = Fixture::start(&[(1, "a.service"), (2, "b.service")]);

@@ -26,6 +26,8 @@ pub struct State {
     pub aliases: BTreeMap<String, String>,
     /// Names that were loaded, in order.
     pub loads: Vec<String>,
+    /// How many names each list by names was asked for.
+    pub lists: Vec<usize>,
     /// Names that were looked for without loading them.
     pub gets: Vec<String>,
     pub subscriptions: usize,
@@ -114,6 +116,18 @@ impl Manager {
         }
         path
     }
+
+    async fn list(&self, server: &ObjectServer, ids: Vec<String>) -> Vec<ListedUnit> {
+        let mut units = Vec::new();
+        for id in ids {
+            let path = self.serve(server, &id).await;
+            let word = String::new;
+            let active = self.state.lock().unwrap().active.contains_key(&id);
+            let state = if active { "active" } else { "inactive" }.to_owned();
+            units.push((id, word(), word(), state, word(), word(), path.clone(), 0, word(), path));
+        }
+        units
+    }
 }
 
 type ListedUnit =
@@ -161,6 +175,26 @@ impl Manager {
         }
     }
 
+    async fn list_units(&self, #[zbus(object_server)] server: &ObjectServer) -> Vec<ListedUnit> {
+        let names: Vec<_> = self.state.lock().unwrap().active.keys().cloned().collect();
+        self.list(server, names).await
+    }
+
+    async fn list_units_by_names(
+        &self,
+        names: Vec<String>,
+        #[zbus(object_server)] server: &ObjectServer,
+        #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
+    ) -> fdo::Result<Vec<ListedUnit>> {
+        self.state.lock().unwrap().lists.push(names.len());
+        let mut ids = Vec::new();
+        for name in names.iter().filter(|name| !name.starts_with("refused-left-out")) {
+            self.load_unit(name, server, emitter.clone()).await?;
+            ids.push(self.state.lock().unwrap().primary(name).to_owned());
+        }
+        Ok(self.list(server, ids).await)
+    }
+
     async fn list_units_by_patterns(
         &self,
         states: Vec<String>,
@@ -171,13 +205,7 @@ impl Manager {
         let (start, end) = patterns[0].split_once('*').unwrap();
         let fits = |name: &&String| name.starts_with(start) && name.ends_with(end);
         let names: Vec<_> = self.state.lock().unwrap().active.keys().filter(fits).cloned().collect();
-        let mut units = Vec::new();
-        for name in names {
-            let path = self.serve(server, &name).await;
-            let word = String::new;
-            units.push((name, word(), word(), word(), word(), word(), path.clone(), 0, word(), path));
-        }
-        units
+        self.list(server, names).await
     }
 
     fn subscribe(&self) {
