@@ -35,7 +35,7 @@ use manager::{Command, Manager};
 use watch::{Watch, path_of};
 use watches::{How, Question, Watches};
 
-/// Questions that are asked together.
+/// Watches after which the event loop is told that there is progress.
 const PART: usize = systemd::NAMES_IN_A_CALL;
 
 /// Longest wait for the answer to a call: as long as systemd may need to read its units again on a large
@@ -238,7 +238,14 @@ impl<F: Fn() -> Builder<'static>> Service<F> {
                 && asking.is_terminated()
                 && let Some(questions) = self.watches.take_questions()
             {
-                asking = ask(connection, questions).boxed_local().fuse();
+                let mailbox = self.mailbox.clone();
+                let answering = self.watches.is_answering();
+                let progress = move || {
+                    if answering {
+                        mailbox.post(Request::Progress);
+                    }
+                };
+                asking = ask(connection, questions, progress).boxed_local().fuse();
             }
             if std::mem::take(&mut self.asked_why) {
                 // Without an answer nothing is said: then the event loop leaves all for another daemon.
@@ -340,8 +347,11 @@ impl<F: Fn() -> Builder<'static>> Service<F> {
         for &id in self.served.difference(&wanted) {
             server.remove::<Watch, _>(path_of(id)).await?;
         }
-        for &id in wanted.difference(&self.served) {
+        for (n, &id) in wanted.difference(&self.served).enumerate() {
             Watch::new(id, self.mailbox.clone()).serve(server).await?;
+            if (n + 1) % PART == 0 {
+                self.mailbox.post(Request::Progress);
+            }
         }
         self.served = wanted;
         Ok(())
@@ -376,8 +386,8 @@ impl<F: Fn() -> Builder<'static>> Service<F> {
 /// The answers to a batch of questions.
 type Answers = Vec<(WatchId, Target, zbus::Result<Resolution>)>;
 
-/// Asks systemd.
-async fn ask(connection: &Connection, questions: Vec<Question>) -> Answers {
+/// Asks systemd, and says after each part that it is done.
+async fn ask(connection: &Connection, questions: Vec<Question>, progress: impl Fn()) -> Answers {
     let (mut units, mut others): (Vec<_>, Vec<_>) = questions.into_iter().partition(|q| !q.target.is_many());
     if units.len() < systemd::MANY {
         others.append(&mut units);
@@ -386,6 +396,7 @@ async fn ask(connection: &Connection, questions: Vec<Question>) -> Answers {
     for part in others.chunks(PART) {
         let given = systemd::in_parallel(part.iter().map(|q| ask_one(connection, q))).await;
         answers.extend(together(part, given));
+        progress();
     }
     if units.is_empty() {
         return answers;
@@ -398,6 +409,7 @@ async fn ask(connection: &Connection, questions: Vec<Question>) -> Answers {
             Err(error) => Err(error.clone()),
         };
         answers.extend(together(part, given.unwrap_or_else(|error| vec![Err(error); part.len()])));
+        progress();
     }
     answers
 }

@@ -200,6 +200,8 @@ pub enum Request {
         /// The watch, if there is one of this number.
         reply: Reply<Option<WatchStatus>>,
     },
+    /// A part is done of what [`Notice::Resolve`] asked for, and more is to come.
+    Progress,
     /// What systemd says now of watches: after [`Notice::Resolve`], or when something changed.
     Resolved(Vec<(WatchId, Resolution)>),
     /// Whether the daemon is stopped to be started again at once, or for good.

@@ -42,6 +42,10 @@ const BUS_END: Duration = Duration::from_secs(1);
 /// Wait before journald's socket is tried again.
 const JOURNAL_RETRY: Duration = Duration::from_millis(100);
 
+/// How long one step may take of what takes long, in µs. The watchdog is put off as far, too, so it is no longer than
+/// what the unit has for that.
+const STEP_TIME: u32 = 30_000_000;
+
 /// How long the self-test may take; its unit has a limit of its own, which is shorter.
 const SELF_TEST_TIME: Duration = Duration::from_secs(30);
 
@@ -334,6 +338,7 @@ impl Service {
             Request::Watch { id, reply } => {
                 let _ = reply.send(self.auditor.watch_status(id));
             }
+            Request::Progress => at_work(),
             Request::Resolved(resolutions) => self.take_resolutions(resolutions, turn),
             Request::Stopped { restart } => {
                 turn.stop.get_or_insert(if restart { End::Restarted } else { End::Stopped });
@@ -665,11 +670,13 @@ impl Service {
 }
 
 /// Tells the service manager that the loop is at work: between the steps of what takes long, as probes do, for which
-/// the kernel waits each time.
+/// the kernel waits each time. A start or a reload may then take longer than the service manager would wait.
 pub fn at_work() {
+    let mut states = vec![NotifyState::ExtendTimeoutUsec(STEP_TIME)];
     if sd_notify::watchdog_enabled().is_some() {
-        notify(&[NotifyState::Watchdog]);
+        states.push(NotifyState::Watchdog);
     }
+    notify(&states);
 }
 
 fn notify(states: &[NotifyState<'_>]) {

@@ -150,6 +150,11 @@ impl Watches {
         self.owed |= std::mem::take(&mut self.answering);
     }
 
+    /// True if the batch under way is the answer that the event loop waits for.
+    pub fn is_answering(&self) -> bool {
+        self.answering
+    }
+
     /// The next batch of questions; `None` if there is nothing to ask and no answer owed. What is known is not asked
     /// again for an answer that is owed: a change would have outdated it.
     pub fn take_questions(&mut self) -> Option<Vec<Question>> {

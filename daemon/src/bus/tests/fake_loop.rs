@@ -87,6 +87,7 @@ pub fn run(requests: &Receiver<Request>, state: &Shared, told: &Sender<Told>) {
                 state.questions += 1;
                 drop(reply.send(watch_status(&state, id)));
             }
+            Request::Progress => {}
             Request::Resolved(list) => tell(Told::Resolved(list)),
             Request::SelfTested(result) => tell(Told::SelfTested(result)),
             Request::Stopped { restart } => tell(Told::Stopped { restart }),
