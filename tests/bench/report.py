@@ -15,7 +15,7 @@ CHARTS = [
 ]
 # What grows (scale.py), what that is, and why what it costs is not all the same.
 GROWTHS = {
-    "watches": ("Units watched by name", "Starting and reloading asks systemd about each of them."),
+    "watches": ("Units watched by name", "Starting asks systemd about all of them, and reloading about those that are new."),
     "policies": ("Policies, each a file with a unit", "The same, and each file is read."),
     "control-groups": (
         "Control groups below a watched slice",
