@@ -131,10 +131,10 @@ static __always_inline int on_sock_graft(void *ctx, struct sock *sk)
 }
 
 /* The finisher's part. */
-static __always_inline void keep_accept(struct assembly *a)
+static __always_inline void keep_accept(struct assembly *a, __u32 workspace)
 {
 	if (a->events & EVENT_BIT(EVENT_TCP_CLOSE))
-		keep_connection_of(a);
+		keep_connection_of(a, workspace);
 	if (a->events & EVENT_BIT(EVENT_TCP_ACCEPT))
 		keep_call(a);
 }

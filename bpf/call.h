@@ -287,8 +287,7 @@ static __always_inline struct assembly *begin_kept(__u64 key, enum event_kind ki
 /* The call of this kind that is kept by a key, copied to where it can be added to; 0 if there is none. */
 static __always_inline struct assembly *resume_kept(__u64 key, enum event_kind kind)
 {
-	__u32 zero = 0;
-	struct assembly *a = bpf_map_lookup_elem(&assemblies, &zero);
+	struct assembly *a = assembly_in(own_workspace());
 	struct record_header *header;
 	void *kept;
 

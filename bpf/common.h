@@ -14,6 +14,7 @@
 #include "kernel.h"
 #include "maps.h"
 #include "set_up.h"
+#include "workspace.h"
 
 /* Kernel constants that no header of ours gives. */
 #define PF_IO_WORKER 0x00000010
@@ -65,10 +66,7 @@ struct assembly {
 	__u8 data[ASSEMBLY_SIZE];
 };
 
-/*
- * One a processor: kprobe programs run with preemption disabled, and the kernel does not start one on top of
- * another but counts it as missed.
- */
+/* By number of the workspace. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -76,13 +74,25 @@ struct {
 	__type(value, struct assembly);
 } assemblies SEC(".maps");
 
-/* The program that looks up the paths and sends: so the walk is verified once, not in every program. */
+static __always_inline struct assembly *assembly_in(__u32 workspace)
+{
+	return bpf_map_lookup_elem(&assemblies, &workspace);
+}
+
+/*
+ * What looks up the paths and sends: so the walk is verified once, not in every program. Those of trampolines cannot
+ * call one another, and each has it as a function.
+ */
+#ifdef FENTRY
+int finish_record(__u32 workspace);
+#else
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u32);
 } finisher SEC(".maps");
+#endif
 
 /* What is known of the caller at the entry of a call, and must not be asked again later. */
 struct origin {
@@ -160,7 +170,7 @@ struct user_registers {
  * The registers of user space lie at the top of the task's kernel stack; how much is above them depends on
  * the kernel (FRED, v6.9), which knows itself since v5.15.
  */
-static __always_inline int read_user_registers(struct user_registers *registers)
+static OWN_FRAME int read_user_registers(struct user_registers *registers)
 {
 	struct pt_regs___kernel read;
 	void *stack;
@@ -177,40 +187,49 @@ static __always_inline int read_user_registers(struct user_registers *registers)
 }
 
 /* The system call that the current task is in. */
-static __always_inline struct user_call user_call(void)
+static OWN_FRAME void read_user_call(struct user_call *call)
 {
-	struct user_call call = { .number = NO_SYSCALL, .abi = ABI_X86_64 };
 	struct user_registers registers;
 
+	__builtin_memset(call, 0, sizeof(*call));
+	call->number = NO_SYSCALL;
+	call->abi = ABI_X86_64;
 	if (OF_TASK(flags) & PF_IO_WORKER) {
-		call.abi = ABI_IO_URING;
-		return call;
+		call->abi = ABI_IO_URING;
+		return;
 	}
 	if (read_user_registers(&registers))
-		return call;
+		return;
 	if (registers.orig_ax == SYSCALL_IO_URING_ENTER) {
-		call.abi = ABI_IO_URING;
-		return call;
+		call->abi = ABI_IO_URING;
+		return;
 	}
-	call.number = (__u32)registers.orig_ax;
+	call->number = (__u32)registers.orig_ax;
 	if (OF_TASK(thread_info.status) & TS_COMPAT) {
-		call.abi = ABI_I386;
-		call.args[0] = (__u32)registers.bx;
-		call.args[1] = (__u32)registers.cx;
-		call.args[2] = (__u32)registers.dx;
-		call.args[3] = (__u32)registers.si;
-		call.args[4] = (__u32)registers.di;
-		return call;
+		call->abi = ABI_I386;
+		call->args[0] = (__u32)registers.bx;
+		call->args[1] = (__u32)registers.cx;
+		call->args[2] = (__u32)registers.dx;
+		call->args[3] = (__u32)registers.si;
+		call->args[4] = (__u32)registers.di;
+		return;
 	}
-	if (call.number != NO_SYSCALL && call.number & X32_SYSCALL_BIT) {
-		call.abi = ABI_X32;
-		call.number &= ~X32_SYSCALL_BIT;
+	if (call->number != NO_SYSCALL && call->number & X32_SYSCALL_BIT) {
+		call->abi = ABI_X32;
+		call->number &= ~X32_SYSCALL_BIT;
 	}
-	call.args[0] = registers.di;
-	call.args[1] = registers.si;
-	call.args[2] = registers.dx;
-	call.args[3] = registers.r10;
-	call.args[4] = registers.r8;
+	call->args[0] = registers.di;
+	call->args[1] = registers.si;
+	call->args[2] = registers.dx;
+	call->args[3] = registers.r10;
+	call->args[4] = registers.r8;
+}
+
+static __always_inline struct user_call user_call(void)
+{
+	struct user_call call;
+
+	read_user_call(&call);
 	return call;
 }
 
@@ -516,8 +535,12 @@ static __always_inline void submit(struct assembly *a)
 /* The last thing that a program does: looks up the paths wanted, then sends or keeps the record. */
 static __always_inline void finish(void *ctx, struct assembly *a)
 {
+#ifdef FENTRY
+	finish_record(own_workspace());
+#else
 	struct record_header *header = (struct record_header *)a->data;
 
 	bpf_tail_call(ctx, &finisher, 0);
 	count_lost_state(header->target, header->kind);
+#endif
 }

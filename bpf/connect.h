@@ -145,13 +145,12 @@ static __always_inline int on_tcp_connect(void *ctx, struct sock *sk, const void
 }
 
 /* Keeps what is known at the call until its outcome is. */
-static __always_inline void keep_connect(struct assembly *a)
+static __always_inline void keep_connect(struct assembly *a, __u32 workspace)
 {
 	struct socket_record *record = (struct socket_record *)a->data;
 	__u64 task = bpf_get_current_task();
 	__u64 socket = a->object;
-	__u32 zero = 0;
-	struct connect_note *note = bpf_map_lookup_elem(&connect_scratch, &zero);
+	struct connect_note *note = bpf_map_lookup_elem(&connect_scratch, &workspace);
 
 	if (!note)
 		return;

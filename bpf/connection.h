@@ -189,12 +189,11 @@ static __always_inline void keep_connection(struct sock *sk, const struct connec
 }
 
 /* The finisher's part. */
-static __always_inline void keep_connection_of(struct assembly *a)
+static __always_inline void keep_connection_of(struct assembly *a, __u32 workspace)
 {
 	struct sock *sk = (struct sock *)a->object;
 	__u64 socket = a->object;
-	__u32 zero = 0;
-	struct connection *connection = bpf_map_lookup_elem(&connection_scratch, &zero);
+	struct connection *connection = bpf_map_lookup_elem(&connection_scratch, &workspace);
 
 	if (!connection)
 		return;
@@ -206,10 +205,10 @@ static __always_inline void keep_connection_of(struct assembly *a)
 }
 
 /* The finisher's part. */
-static __always_inline void keep_leaving(struct assembly *a)
+static __always_inline void keep_leaving(struct assembly *a, __u32 workspace)
 {
-	__u32 zero = 0, process = bpf_get_current_pid_tgid() >> 32;
-	struct connection *connection = bpf_map_lookup_elem(&connection_scratch, &zero);
+	__u32 process = bpf_get_current_pid_tgid() >> 32;
+	struct connection *connection = bpf_map_lookup_elem(&connection_scratch, &workspace);
 
 	if (!connection)
 		return;

@@ -67,6 +67,8 @@ enum limits {
 	CAPTURE_MAX = 4096,
 	/* Units whose groups' ids leave the same rest have a share of the ring together. */
 	SHARES = 1 << 14,
+	/* One for the programs of kprobes, and for as many as are under way on a processor of those of trampolines. */
+	WORKSPACES = 5,
 	/* States of all patterns together. */
 	PATTERN_STATES = 1 << 12,
 	/* The state in which the automaton begins. */

@@ -57,7 +57,7 @@ struct asked_open {
 	__u16 reserved;
 };
 
-static __always_inline void read_opened(struct opened *opened, struct file *file)
+static OWN_FRAME void read_opened(struct opened *opened, struct file *file)
 {
 	__u64 bytes[FILE_BYTES / sizeof(__u64)];
 	void *at = bytes;
@@ -160,12 +160,16 @@ static __always_inline void end_open_call(struct task_slot *slot, __u64 task)
 
 static __always_inline void keep_open_name(struct open_call *call, __u64 task)
 {
-	__u32 zero = 0;
-	struct open_name *name = bpf_map_lookup_elem(&open_name_scratch, &zero);
 	struct filename *given = (struct filename *)call->name;
+	struct open_name *name;
+	__u32 workspace;
 	long length;
 
-	if (!name || !given || call->named)
+	if (!given || call->named)
+		return;
+	workspace = own_workspace();
+	name = bpf_map_lookup_elem(&open_name_scratch, &workspace);
+	if (!name)
 		return;
 	length = bpf_probe_read_kernel_str(name->text, sizeof(name->text), BPF_CORE_READ(given, name));
 	if (length <= 0)

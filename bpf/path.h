@@ -100,105 +100,138 @@ static __always_inline void enter_place(struct place *place, struct mount *mount
 	}
 }
 
-/*
- * Walks from where `walks` says to the root of the process, and notes the components on the way. A global function
- * without arguments, as are the others: so the verifier looks at it once for a program rather than once for a call.
- */
-__noinline int walk_path(void)
+static __always_inline struct walk *walk_in(__u32 workspace)
 {
-	__u64 vfsmount, dentry;
+	return bpf_map_lookup_elem(&walks, &workspace);
+}
+
+/* Where a walk is. */
+struct walker {
+	volatile struct walk *walk;
 	struct mount *mount;
-	volatile struct place *place;
-	__u32 zero = 0;
-	volatile struct walk *walk = bpf_map_lookup_elem(&walks, &zero);
+	__u64 vfsmount;
+	__u64 dentry;
+	__u64 ended; /* at the root, or where there is none */
+};
 
-	if (!walk)
-		return 0;
-	place = &walk->place;
-	walk->root_mnt = (__u64)OF_TASK(fs, root.mnt);
-	walk->root = (__u64)OF_TASK(fs, root.dentry);
-	vfsmount = walk->mnt;
-	dentry = walk->dentry;
-	mount = (struct mount *)(vfsmount - bpf_core_field_offset(struct mount, mnt));
-	enter_place((struct place *)place, mount, vfsmount == walk->root_mnt);
-	for (int i = 0; i < WALK_STEPS; i++) {
-		__u32 count = walk->count, length;
-		struct component *c;
+/* One step up. */
+static OWN_FRAME int walk_step(__u64 i, struct walker *at)
+{
+	volatile struct walk *walk = at->walk;
+	volatile struct place *place = &walk->place;
+	__u32 count = walk->count, length;
+	__u64 dentry = at->dentry;
+	struct component *c;
 
-		if (dentry == walk->root && vfsmount == walk->root_mnt)
-			return 0;
-		if (dentry == place->root) {
-			if (!place->parent)
-				read_place((struct place *)place, mount);
-			if (place->parent == (__u64)mount) {
-				/* The top of a tree that is not the process's: outside of its chroot or
-				 * namespace, or not in any. */
-				walk->state |= STRING_UNREACHABLE;
-				return 0;
-			}
-			walk->crossed = 1;
-			dentry = place->mountpoint;
-			mount = (struct mount *)place->parent;
-			vfsmount = place->parent + bpf_core_field_offset(struct mount, mnt);
-			enter_place((struct place *)place, mount, vfsmount == walk->root_mnt);
-			continue;
-		}
-		if (count >= WALK_STEPS)
-			break;
-		c = (struct component *)&walk->components[count];
-		read_component(c, (struct dentry *)dentry);
-		if (c->parent == dentry) {
+	at->ended = 1;
+	if (dentry == walk->root && at->vfsmount == walk->root_mnt)
+		return 1;
+	if (dentry == place->root) {
+		if (!place->parent)
+			read_place((struct place *)place, at->mount);
+		if (place->parent == (__u64)at->mount) {
+			/* The top of a tree that is not the process's: outside of its chroot or
+			 * namespace, or not in any. */
 			walk->state |= STRING_UNREACHABLE;
-			return 0;
+			return 1;
 		}
-		length = walk->length + 1 + c->length;
-		if (c->length > NAME_LONGEST || length > STRING_MAX)
-			break;
-		if (dentry == walk->dentry)
-			walk->inode = c->inode;
-		walk->length = length;
-		walk->count = count + 1;
-		dentry = c->parent;
+		walk->crossed = 1;
+		at->dentry = place->mountpoint;
+		at->mount = (struct mount *)place->parent;
+		at->vfsmount = place->parent + bpf_core_field_offset(struct mount, mnt);
+		enter_place((struct place *)place, at->mount, at->vfsmount == walk->root_mnt);
+		at->ended = 0;
+		return 0;
 	}
-	/* Ran out of room or of steps, or a name was not readable: what is there is the end of the path. */
-	walk->state |= STRING_TRUNCATED;
+	at->ended = 0;
+	if (count >= WALK_STEPS)
+		return 1;
+	c = (struct component *)&walk->components[count];
+	read_component(c, (struct dentry *)dentry);
+	if (c->parent == dentry) {
+		walk->state |= STRING_UNREACHABLE;
+		at->ended = 1;
+		return 1;
+	}
+	length = walk->length + 1 + c->length;
+	if (c->length > NAME_LONGEST || length > STRING_MAX)
+		return 1;
+	if (dentry == walk->dentry)
+		walk->inode = c->inode;
+	walk->length = length;
+	walk->count = count + 1;
+	at->dentry = c->parent;
 	return 0;
 }
 
-/* Writes what was walked behind what is in the record: from the root on. */
-__noinline int write_walked(void)
+/*
+ * Walks from where `walks` says to the root of the process, and notes the components on the way. A global function
+ * with scalar arguments, as are the others: so the verifier looks at it once for a program rather than once for a call.
+ */
+__noinline int walk_path(__u32 workspace)
 {
-	__u32 zero = 0;
-	struct walk *walk = bpf_map_lookup_elem(&walks, &zero);
-	struct assembly *a = bpf_map_lookup_elem(&assemblies, &zero);
+	struct walker at = { .walk = walk_in(workspace) };
+	volatile struct walk *walk = at.walk;
+
+	if (!walk)
+		return 0;
+	walk->root_mnt = (__u64)OF_TASK(fs, root.mnt);
+	walk->root = (__u64)OF_TASK(fs, root.dentry);
+	at.vfsmount = walk->mnt;
+	at.dentry = walk->dentry;
+	at.mount = (struct mount *)(at.vfsmount - bpf_core_field_offset(struct mount, mnt));
+	enter_place((struct place *)&walk->place, at.mount, at.vfsmount == walk->root_mnt);
+	REPEAT(WALK_STEPS, walk_step, &at);
+	/* Ran out of room or of steps, or a name was not readable: what is there is the end of the path. */
+	if (!at.ended)
+		walk->state |= STRING_TRUNCATED;
+	return 0;
+}
+
+struct writer {
+	struct walk *walk;
 	__u8 *to;
+};
 
-	if (!walk || !a)
-		return 0;
-	to = string_end(a);
-	if (!to)
-		return 0;
-	for (int i = 0; i < WALK_STEPS; i++) {
-		__u32 at = walk->written, n = walk->count - 1 - i, length;
-		struct component *c;
+/* Writes one component, from the root on. */
+static OWN_FRAME int write_step(__u64 i, struct writer *writer)
+{
+	struct walk *walk = writer->walk;
+	__u32 at = walk->written, n = walk->count - 1 - i, length;
+	__u8 *to = writer->to;
+	struct component *c;
 
-		if (n >= WALK_STEPS || at > STRING_MAX)
-			break;
-		c = &walk->components[n];
-		length = c->length & NAME_LONGEST;
-		to[at] = '/';
-		if (!c->name) {
-			__u64 *words = (__u64 *)(to + at + 1);
-			const __u64 *text = (const __u64 *)c->text;
+	if (n >= WALK_STEPS || at > STRING_MAX)
+		return 1;
+	c = &walk->components[n];
+	length = c->length & NAME_LONGEST;
+	to[at] = '/';
+	if (!c->name) {
+		__u64 *words = (__u64 *)(to + at + 1);
+		const __u64 *text = (const __u64 *)c->text;
 
-			for (int word = 0; word < NAME_INLINE / sizeof(*words); word++)
-				words[word] = text[word];
-		} else if (bpf_probe_read_kernel(to + at + 1, length, (void *)c->name)) {
-			walk->state |= STRING_TRUNCATED;
-			break;
-		}
-		walk->written = at + 1 + length;
+		for (int word = 0; word < NAME_INLINE / sizeof(*words); word++)
+			words[word] = text[word];
+	} else if (bpf_probe_read_kernel(to + at + 1, length, (void *)c->name)) {
+		walk->state |= STRING_TRUNCATED;
+		return 1;
 	}
+	walk->written = at + 1 + length;
+	return 0;
+}
+
+/* Writes what was walked behind what is in the record. */
+__noinline int write_walked(__u32 workspace)
+{
+	struct writer writer = { .walk = walk_in(workspace) };
+	struct assembly *a = assembly_in(workspace);
+
+	if (!writer.walk || !a)
+		return 0;
+	writer.to = string_end(a);
+	if (!writer.to)
+		return 0;
+	REPEAT(WALK_STEPS, write_step, &writer);
 	return 0;
 }
 
@@ -275,13 +308,13 @@ static __always_inline void keep_exe(const struct walk *walk, const __u8 *text)
 }
 
 /* Looks up a path that is wanted, and appends it. */
-__noinline int append_path(__u32 slot)
+__noinline int append_path(__u32 workspace, __u32 slot)
 {
-	__u32 zero = 0, length;
-	struct assembly *a = bpf_map_lookup_elem(&assemblies, &zero);
-	struct walk *walk = bpf_map_lookup_elem(&walks, &zero);
+	struct assembly *a = assembly_in(workspace);
+	struct walk *walk = walk_in(workspace);
 	struct vfsmount *mnt;
 	struct dentry *dentry;
+	__u32 length;
 	__u8 *to;
 
 	if (!a || !walk || slot >= PATH_SLOTS)
@@ -300,13 +333,13 @@ __noinline int append_path(__u32 slot)
 	walk->written = 0;
 	walk->crossed = 0;
 	walk->state = 0;
-	walk_path();
+	walk_path(workspace);
 	if (walk->state & STRING_UNREACHABLE && is_anonymous(mnt))
 		walk->state = (walk->state & ~STRING_UNREACHABLE) | STRING_ANONYMOUS;
 	else if (is_deleted(a, walk))
 		walk->state |= STRING_DELETED;
 	if (walk->count) {
-		write_walked();
+		write_walked(workspace);
 		length = walk->written;
 		if (slot == STRING_EXE && !walk->state)
 			keep_exe(walk, to);
@@ -322,19 +355,18 @@ __noinline int append_path(__u32 slot)
 }
 
 /* Looks up the paths that are wanted. */
-static __always_inline void append_paths(struct assembly *a)
+static __always_inline void append_paths(struct assembly *a, __u32 workspace)
 {
 	a->finished = 1;
 	for (int slot = 0; slot < PATH_SLOTS; slot++)
 		if (a->paths[slot].mnt)
-			append_path(slot);
+			append_path(workspace, slot);
 }
 
 /* What is read of an inode at once. */
 #define INODE_BYTES 80
 
-static __always_inline void identify_inode(struct assembly *a, struct file_identity *identity,
-					   struct inode *inode)
+static OWN_FRAME void identify_inode(struct assembly *a, struct file_identity *identity, struct inode *inode)
 {
 	__u64 bytes[INODE_BYTES / sizeof(__u64)];
 	struct super_block *sb;

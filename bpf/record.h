@@ -25,14 +25,15 @@ static __always_inline __u64 call_key(enum event_kind kind)
 static __always_inline struct assembly *begin_record_of(const struct task_slot *slot, enum event_kind kind,
 							const struct origin *origin, __u32 size)
 {
-	__u32 zero = 0;
-	struct assembly *a = bpf_map_lookup_elem(&assemblies, &zero);
+	struct assembly *a = assembly_in(own_workspace());
 	__u64 ids = bpf_get_current_pid_tgid();
 	__u64 users = bpf_get_current_uid_gid();
 	struct record_header *header;
 
-	if (!a)
+	if (!a) {
+		count_lost_state(origin->target, kind);
 		return 0;
+	}
 	header = (struct record_header *)a->data;
 	__builtin_memset(a->paths, 0, sizeof(a->paths));
 	__builtin_memset(a->data, 0, size);
