@@ -40,6 +40,12 @@ pub fn raw_tracepoint(program: BorrowedFd<'_>, name: &str) -> io::Result<OwnedFd
     owned(unsafe { libbpf_sys::bpf_raw_tracepoint_open(name.as_ptr(), program.as_raw_fd()) })
 }
 
+/// Attaches to the function that the program was loaded for, until the descriptor is closed.
+pub fn trampoline(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: no name is given, as is right for such a program.
+    owned(unsafe { libbpf_sys::bpf_raw_tracepoint_open(std::ptr::null(), program.as_raw_fd()) })
+}
+
 /// Runs a program that needs no context, and gives what it returns.
 pub fn run(program: BorrowedFd<'_>) -> io::Result<i32> {
     let mut options = libbpf_sys::bpf_test_run_opts {

@@ -12,8 +12,8 @@ use crate::fragments;
 use crate::names::CONFIG_FILE;
 
 /// All keys of `traceleftd.toml`.
-pub const KEYS: [&str; 6] =
-    ["ring-size", "maxactive", "control-groups", "calls", "watches", "flush-interval"];
+pub const KEYS: [&str; 7] =
+    ["ring-size", "probe-backend", "maxactive", "control-groups", "calls", "watches", "flush-interval"];
 
 /// Bytes. The least is a page, which the kernel requires; on a machine with larger pages it refuses less.
 const RING_SIZE: RangeInclusive<u32> = 4 << 10..=512 << 20;
@@ -23,11 +23,25 @@ const CALLS: RangeInclusive<u32> = 64..=1 << 20;
 const WATCHES: RangeInclusive<u32> = 16..=1 << 16;
 const FLUSH_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(10);
 
+/// By what programs are attached to kernel functions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// Kprobes and kretprobes.
+    #[default]
+    Kprobe,
+    /// Trampolines where the kernel has them for a function; it is said if it has none at all.
+    Fentry,
+    /// The same, and nothing is said.
+    Auto,
+}
+
 /// What can be set for the daemon as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Bytes of the ring between kernel and daemon; a power of two.
     pub ring_size: u32,
+    /// By what programs are attached.
+    pub probe_backend: Backend,
     /// Instances of each kretprobe: how many calls of one function, on the whole machine, can be between
     /// entry and return without a result being missed.
     pub maxactive: u32,
@@ -45,6 +59,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             ring_size: 16 << 20,
+            probe_backend: Backend::default(),
             maxactive: 16,
             control_groups: 16384,
             calls: 8192,
@@ -74,6 +89,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Settings, Vec<Problem>> {
     let mut document = Document::parse(path, text, &KEYS).map_err(|p| vec![p])?;
     let mut settings = Settings::default();
     set(&mut document, "ring-size", &mut settings.ring_size, ring_size);
+    set(&mut document, "probe-backend", &mut settings.probe_backend, backend);
     set(&mut document, "maxactive", &mut settings.maxactive, |v| count(v, MAXACTIVE));
     set(&mut document, "control-groups", &mut settings.control_groups, |v| count(v, CONTROL_GROUPS));
     set(&mut document, "calls", &mut settings.calls, |v| count(v, CALLS));
@@ -125,6 +141,15 @@ fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 pub fn count(value: &DeValue<'_>, range: RangeInclusive<u32>) -> Result<u32, String> {
     let number = integer(value).and_then(|n| u32::try_from(n).ok()).filter(|n| range.contains(n));
     number.ok_or_else(|| format!("an integer from {} to {}", range.start(), range.end()))
+}
+
+fn backend(value: &DeValue<'_>) -> Result<Backend, String> {
+    match value.as_str() {
+        Some("kprobe") => Ok(Backend::Kprobe),
+        Some("fentry") => Ok(Backend::Fentry),
+        Some("auto") => Ok(Backend::Auto),
+        _ => Err(r#""kprobe", "fentry" or "auto""#.to_owned()),
+    }
 }
 
 fn ring_size(value: &DeValue<'_>) -> Result<u32, String> {
@@ -204,6 +229,7 @@ mod tests {
         #[rustfmt::skip]
         let facts = [
             ("ring-size", "4K to 512M".to_owned(), "\"16M\""),
+            ("probe-backend", "\"kprobe\", \"fentry\" or \"auto\"".to_owned(), "\"kprobe\""),
             ("maxactive", range(MAXACTIVE), "16"),
             ("control-groups", range(CONTROL_GROUPS), "16384"),
             ("calls", range(CALLS), "8192"),

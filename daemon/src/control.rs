@@ -76,7 +76,7 @@ pub struct Counts {
 pub struct ProbeStatus {
     /// Kernel function.
     pub function: String,
-    /// `kprobe` or `kretprobe`.
+    /// `kprobe`, `kretprobe`, `fentry`, `fexit` or `tracepoint`.
     pub kind: &'static str,
     /// How often it was hit.
     pub hits: u64,

@@ -276,9 +276,9 @@ fn take_over(tracefs: Tracefs, settings: &Settings, root: &Path) -> Result<Begun
         Former::None => (None, 0, State::default()),
         Former::Dropped(why, seq, state) => (Some(why), seq, state),
         Former::Whole(memory, targets, state) => match Kernel::adopt(settings, &mut inherited) {
-            Ok((kernel, rings)) => {
-                let probes =
-                    Probes::new(tracefs, settings.maxactive, &mut inherited).map_err(Failure::new)?;
+            Ok((mut kernel, rings)) => {
+                let probes = Probes::new(tracefs, settings, &mut kernel, &mut inherited);
+                let probes = probes.map_err(Failure::new)?;
                 let ledger = Ledger::go_on(settings.watches, Rc::clone(&memory), targets);
                 let auditor =
                     Auditor::new(kernel, probes, ledger, Rc::clone(&memory), state, layout, hierarchy);
@@ -303,8 +303,8 @@ fn take_over(tracefs: Tracefs, settings: &Settings, root: &Path) -> Result<Begun
     for (name, file) in memory.files() {
         store::put(name, file).map_err(Failure::new)?;
     }
-    let (kernel, rings) = Kernel::load(settings).map_err(machine)?;
-    let probes = Probes::new(tracefs, settings.maxactive, &mut inherited).map_err(Failure::new)?;
+    let (mut kernel, rings) = Kernel::load(settings).map_err(machine)?;
+    let probes = Probes::new(tracefs, settings, &mut kernel, &mut inherited).map_err(Failure::new)?;
     let ledger = Ledger::new(settings.watches, Rc::clone(&memory));
     // What was shown then was shown of other probes.
     let state = State { tested: HashMap::new(), ..state };

@@ -206,8 +206,8 @@ mod tests {
             [
                 "web.toml:1:1: maxactive: unknown key; known are description, units, events, unit-log, \
                  capture, setup",
-                "traceleftd.toml:1:1: units: unknown key; known are ring-size, maxactive, control-groups, \
-                 calls, watches, flush-interval",
+                "traceleftd.toml:1:1: units: unknown key; known are ring-size, probe-backend, maxactive, \
+                 control-groups, calls, watches, flush-interval",
                 "missing.toml: cannot read it: No such file or directory (os error 2)",
             ]
         );

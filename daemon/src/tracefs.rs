@@ -17,7 +17,11 @@ pub enum Kind {
     Kprobe,
     /// Its return.
     Kretprobe,
-    /// A tracepoint of the kernel, which needs no definition.
+    /// Its entry, by a trampoline.
+    Fentry,
+    /// Its return, by a trampoline.
+    Fexit,
+    /// A tracepoint of the kernel.
     Tracepoint,
 }
 
@@ -27,7 +31,23 @@ impl Kind {
         match self {
             Self::Kprobe => "kprobe",
             Self::Kretprobe => "kretprobe",
+            Self::Fentry => "fentry",
+            Self::Fexit => "fexit",
             Self::Tracepoint => "tracepoint",
+        }
+    }
+
+    /// True if it is a definition in tracefs.
+    pub fn is_defined(self) -> bool {
+        matches!(self, Self::Kprobe | Self::Kretprobe)
+    }
+
+    /// What does the same by a trampoline.
+    pub fn by_trampoline(self) -> Option<Self> {
+        match self {
+            Self::Kprobe => Some(Self::Fentry),
+            Self::Kretprobe => Some(Self::Fexit),
+            Self::Fentry | Self::Fexit | Self::Tracepoint => None,
         }
     }
 }
@@ -38,6 +58,8 @@ pub fn event_name(kind: Kind, function: &str, program: &str) -> String {
     let letter = match kind {
         Kind::Kprobe => 'p',
         Kind::Kretprobe => 'r',
+        Kind::Fentry => 'f',
+        Kind::Fexit => 'x',
         Kind::Tracepoint => 't',
     };
     let (_, what) = program.split_once('_').unwrap_or_default();
@@ -66,7 +88,7 @@ impl Tracefs {
         self.write(&match kind {
             Kind::Kprobe => format!("p:{TRACEFS_GROUP}/{name} {function}\n"),
             Kind::Kretprobe => format!("r{maxactive}:{TRACEFS_GROUP}/{name} {function}\n"),
-            Kind::Tracepoint => return Ok(()),
+            Kind::Fentry | Kind::Fexit | Kind::Tracepoint => return Ok(()),
         })
     }
 

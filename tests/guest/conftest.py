@@ -20,6 +20,7 @@ CHANGING = (
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "daemon: of the daemon alone, much the same on any kernel; not in the battery")
+    config.addinivalue_line("markers", "default_backend: about kprobes, or sets the backend itself")
     config.addinivalue_line("markers", "first: needs the package as it was installed")
     config.addinivalue_line("markers", "last: takes the package away")
     config.addinivalue_line("markers", "lockdown: takes tracing away until the next boot")
@@ -76,6 +77,8 @@ def package(journal):
 @pytest.fixture(scope="session", autouse=True)
 def daemon(package):
     """The daemon, enabled and started. Nothing of all that it is put through is to disquiet the kernel."""
+    if harness.OF_BACKEND:
+        harness.SETTINGS.write_text(harness.SETTINGS.read_text() + harness.OF_BACKEND)
     harness.run("systemctl", "enable", "--now", harness.SERVICE)
     yield
     log = harness.output("journalctl", "-k", "-b", "-o", "cat").splitlines()

@@ -16,6 +16,9 @@ from types import SimpleNamespace
 PROGRAMS = Path("/root/programs")
 POLICIES = Path("/etc/traceleft/policy.d")
 SETTINGS = Path("/etc/traceleft/traceleftd.toml")
+# For a run of the tests with another backend than the default.
+BACKEND = os.environ.get("TRACELEFT_BACKEND", "kprobe")
+OF_BACKEND = f'probe-backend = "{BACKEND}"\n' if BACKEND != "kprobe" else ""
 TRACEFS = Path("/sys/kernel/tracing")
 SCRATCH = Path("/var/tmp/traceleft-tests")
 
@@ -384,7 +387,7 @@ def restart_daemon():
 def settings(text):
     """Runs the daemon with other settings."""
     before = SETTINGS.read_bytes() if SETTINGS.exists() else None
-    SETTINGS.write_text(text)
+    SETTINGS.write_text(text + OF_BACKEND)
     try:
         restart_daemon()
         yield

@@ -148,6 +148,7 @@ def blocked(unit):
     return sum(Path("/proc", pid, "syscall").read_text().startswith("0 ") for pid in pids)
 
 
+@pytest.mark.default_backend
 def test_results_do_not_hang_on_returns():
     """Who blocks in read anywhere uses up the returns of that function: how much others read is told all the same."""
     others, unit = "test-io-blocked.service", "test-io-unreturned.service"

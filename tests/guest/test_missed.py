@@ -10,7 +10,7 @@ from harness import (
 )  # fmt: skip
 
 # It passes on all kernels; on one it takes minutes already.
-pytestmark = pytest.mark.daemon
+pytestmark = [pytest.mark.daemon, pytest.mark.default_backend]
 
 BLOCKER = "test-blocker.service"
 BLOCKED = 64

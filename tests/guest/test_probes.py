@@ -7,7 +7,7 @@ from harness import (
     SERVICE, TRACEFS, add_watch, definitions, properties, remove_watch, run, settings, watching,
 )  # fmt: skip
 
-pytestmark = pytest.mark.daemon
+pytestmark = [pytest.mark.daemon, pytest.mark.default_backend]
 
 
 def returns():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from harness import (
-    POLICIES, PROGRAMS, SERVICE, SETTINGS, add_watch, cursor, definitions, entries, flush, make_directory, messages, policy,
+    OF_BACKEND, POLICIES, PROGRAMS, SERVICE, SETTINGS, add_watch, cursor, definitions, entries, flush, make_directory, messages, policy,
     properties, records, run, run_service, settings, show, values, wait_for, watch_properties, watches, watching, write_policy,
 )  # fmt: skip
 from load import UNITS, drop_in, kill, main_pid, restart, wait_for_another
@@ -159,7 +159,7 @@ def test_numbers_of_what_was_being_sent_are_not_given_again():
         try:
             run_service(unit, PROGRAMS / "flood", 2000, "/etc/hostname")
             wait_for(lambda: watch_properties(watch)["Recorded"], "some are in journald's socket")
-            SETTINGS.write_text('ring-size = "4M"\n')
+            SETTINGS.write_text('ring-size = "4M"\n' + OF_BACKEND)
             daemon = main_pid()
             os.kill(int(daemon), signal.SIGKILL)
         finally:

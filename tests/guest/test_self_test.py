@@ -67,6 +67,7 @@ def disarmed():
     KPROBES.write_text("1")
 
 
+@pytest.mark.default_backend
 def test_what_does_not_come_is_said(disarmed):
     since = cursor()
     with started_with(["mkdir", "exec"]):

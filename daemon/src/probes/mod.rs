@@ -13,16 +13,19 @@ mod signal;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::iter;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
 
 use crate::attach::ProgramCounts;
+use crate::config::{Backend, Settings};
 use crate::control::ProbeStatus;
 use crate::event::{Event, EventSet};
-use crate::kernel::{self, Kernel};
+use crate::kernel::{self, Hook as Trampoline, Kernel};
 use crate::service;
 use crate::store::{self, Inherited};
 use crate::tracefs::{Kind, Tracefs, event_name};
@@ -173,6 +176,8 @@ impl Key {
 /// A probe that is attached.
 #[derive(Debug)]
 struct Attached {
+    /// By what: the probe's own kind, or what does the same by a trampoline.
+    kind: Kind,
     function: &'static str,
     /// Of its definition.
     name: String,
@@ -243,14 +248,30 @@ pub struct Probes {
 
 impl Probes {
     /// Begins with those that the daemon before has left; removes what else it has in tracefs.
-    pub fn new(tracefs: Tracefs, maxactive: u32, inherited: &mut Inherited) -> Result<Self, Error> {
+    pub fn new(
+        tracefs: Tracefs,
+        settings: &Settings,
+        kernel: &mut Kernel,
+        inherited: &mut Inherited,
+    ) -> Result<Self, Error> {
         let mut attached = HashMap::new();
         for probe in table() {
             for &function in probe.functions {
-                let name = event_name(probe.kind, function, probe.program);
-                if let Some(link) = inherited.remove(&name) {
-                    attached.insert(Key::of(probe), Attached { function, name, link });
+                for kind in [probe.kind].into_iter().chain(probe.kind.by_trampoline()) {
+                    let name = event_name(kind, function, probe.program);
+                    if let Some(link) = inherited.remove(&name) {
+                        attached.insert(Key::of(probe), Attached { kind, function, name, link });
+                    }
                 }
+            }
+        }
+        if settings.probe_backend != Backend::Kprobe {
+            let hooked = table().filter(|p| p.kind.by_trampoline().is_some());
+            let functions = hooked.flat_map(|p| p.functions).copied().collect();
+            if !kernel.use_trampolines(&functions) && settings.probe_backend == Backend::Fentry {
+                log::warn!(
+                    "probe-backend is \"fentry\", for which this kernel is too old or lacks its BTF; kprobes are used."
+                );
             }
         }
         let ours = |name: &String| attached.values().any(|a| a.name == *name);
@@ -259,7 +280,7 @@ impl Probes {
         }
         Ok(Self {
             tracefs,
-            maxactive,
+            maxactive: settings.maxactive,
             attached,
             before: HashMap::new(),
             lacking: HashMap::new(),
@@ -326,9 +347,12 @@ impl Probes {
             ..wanted
         };
         let needed = able(&self.lacking);
-        let programs =
-            table().filter(|p| p.needed(needed) && !self.absent.contains(&Key::of(p))).map(|p| p.program);
-        kernel.load_programs(programs).map_err(Error::Attach)?;
+        let probes = || table().filter(|p| p.needed(needed) && !self.absent.contains(&Key::of(p)));
+        let trampolines: Vec<_> = probes().filter_map(|p| trampoline(kernel, p)).collect();
+        kernel.load_trampolines(trampolines.into_iter()).map_err(Error::Attach)?;
+        let others: Vec<_> =
+            probes().filter(|p| trampoline(kernel, p).is_none()).map(|p| p.program).collect();
+        kernel.load_programs(others.into_iter()).map_err(Error::Attach)?;
         let mut made = Vec::new();
         for probe in table() {
             let key = Key::of(probe);
@@ -375,39 +399,45 @@ impl Probes {
         self.remove(&unneeded)
     }
 
-    fn attach(&mut self, kernel: &Kernel, probe: &Probe) -> Result<(), Error> {
+    fn attach(&mut self, kernel: &mut Kernel, probe: &Probe) -> Result<(), Error> {
         let Probe { program, kind, functions, events: _, need: _, of_journald: _ } = *probe;
+        if let (Some(hook), Some(kind)) = (trampoline(kernel, probe), kind.by_trampoline()) {
+            let (_, function) = hook;
+            if let Some(link) = kernel.attach_trampoline(hook) {
+                let name = event_name(kind, function, program);
+                return self.attached_as(probe, Attached { kind, function, name, link });
+            }
+            kernel.load_programs(iter::once(program)).map_err(Error::Attach)?;
+        }
         let mut refused = None;
         for &function in functions {
             let name = event_name(kind, function, program);
             if kind == Kind::Tracepoint {
                 let link = kernel.attach_tracepoint(program, function).map_err(Error::Attach)?;
-                store::put(&name, link.as_fd()).map_err(Error::Store)?;
-                self.attached.insert(Key::of(probe), Attached { function, name, link });
-                return Ok(());
+                return self.attached_as(probe, Attached { kind, function, name, link });
             }
             if let Err(error) = self.tracefs.define(kind, &name, function, self.maxactive) {
                 refused = Some(Error::Define(Hook { kind, functions }, error));
                 continue;
             }
             let id = self.tracefs.id(&name).map_err(Error::Tracefs);
-            let attach = |id| {
-                let link = kernel.attach(program, &name, id).map_err(Error::Attach)?;
-                store::put(&name, link.as_fd()).map_err(Error::Store)?;
-                Ok(link)
-            };
-            return match id.and_then(attach) {
-                Ok(link) => {
-                    self.attached.insert(Key::of(probe), Attached { function, name, link });
-                    Ok(())
-                }
-                Err(error) => {
-                    self.tracefs.remove(&name).map_err(Error::Tracefs)?;
-                    Err(error)
-                }
-            };
+            let attached =
+                id.and_then(|id| kernel.attach(program, &name, id).map_err(Error::Attach)).and_then(|link| {
+                    self.attached_as(probe, Attached { kind, function, name: name.clone(), link })
+                });
+            if attached.is_err() {
+                self.tracefs.remove(&name).map_err(Error::Tracefs)?;
+            }
+            return attached;
         }
         refused.map_or(Ok(()), Err)
+    }
+
+    /// Has the service manager keep what is attached.
+    fn attached_as(&mut self, probe: &Probe, attached: Attached) -> Result<(), Error> {
+        store::put(&attached.name, attached.link.as_fd()).map_err(Error::Store)?;
+        self.attached.insert(Key::of(probe), attached);
+        Ok(())
     }
 
     fn remove(&mut self, keys: &[Key]) -> Result<(), Error> {
@@ -419,10 +449,12 @@ impl Probes {
         let names = keys.iter().filter_map(|k| Some(self.attached.get(k)?.name.as_str()));
         store::remove(names).and_then(|()| store::synchronize()).map_err(Error::Store)?;
         for key in keys {
-            let Some(Attached { function: _, name, link }) = self.attached.remove(key) else { continue };
+            let Some(Attached { kind, function: _, name, link }) = self.attached.remove(key) else {
+                continue;
+            };
             service::at_work();
             drop(link);
-            if key.kind == Kind::Tracepoint {
+            if !kind.is_defined() {
                 continue;
             }
             let (hits, misses) = profile.get(&name).copied().unwrap_or_default();
@@ -441,32 +473,38 @@ impl Probes {
     }
 
     /// The probes attached now, with the kernel's counts, in the order of the table. It counts how often programs
-    /// of tracepoints run only where `kernel.bpf_stats_enabled` is set. That a program was not started, since another
-    /// was at work on that processor, counts as a miss of the first probe that has it.
+    /// of tracepoints and trampolines run only where `kernel.bpf_stats_enabled` is set. That a program was not started,
+    /// since another was at work on that processor, counts as a miss of the first probe that has it.
     pub fn status(&self, kernel: &Kernel) -> std::io::Result<Vec<ProbeStatus>> {
         let profile = self.tracefs.profile()?;
         let mut told = HashSet::new();
         let status = |probe: &Probe| {
             let key = Key::of(probe);
-            let Attached { function, name, link: _ } = self.attached.get(&key)?;
-            // Each program is asked once, however many probes have it.
-            let of_program = told.insert(probe.program).then(|| kernel.program_counts(probe.program));
-            let ProgramCounts { runs, missed } = of_program.unwrap_or_default();
-            let (hits, misses) = match probe.kind {
-                Kind::Tracepoint => (runs, 0),
-                _ => profile.get(name).copied().unwrap_or_default(),
+            let Attached { kind, function, name, link: _ } = self.attached.get(&key)?;
+            let of_program = match kind {
+                Kind::Fentry | Kind::Fexit => Some(kernel.trampoline_counts((probe.program, function))),
+                // Each program is asked once, however many probes have it.
+                _ => told.insert(probe.program).then(|| kernel.program_counts(probe.program)),
             };
+            let ProgramCounts { runs, missed } = of_program.unwrap_or_default();
+            let (hits, misses) =
+                if kind.is_defined() { profile.get(name).copied().unwrap_or_default() } else { (runs, 0) };
             let misses = misses + missed;
             let before = self.before.get(&key).copied().unwrap_or_default();
             Some(ProbeStatus {
                 function: (*function).to_owned(),
-                kind: probe.kind.name(),
+                kind: kind.name(),
                 hits: hits + before.0,
                 misses: misses + before.1,
             })
         };
         Ok(table().filter_map(status).collect())
     }
+}
+
+/// The trampoline by which a probe is to be attached, if it is.
+fn trampoline(kernel: &Kernel, probe: &Probe) -> Option<Trampoline> {
+    probe.kind.by_trampoline().and_then(|_| kernel.trampoline(probe.program, probe.functions))
 }
 
 /// Removes a definition. The service manager closes what it was told to in its own time, and until then the kernel
@@ -484,26 +522,42 @@ fn remove_definition(tracefs: &Tracefs, name: &str) -> Result<(), Error> {
     tracefs.remove(name).map_err(Error::Tracefs)
 }
 
+/// True if there is a second program of this one's tracepoint.
+fn is_one_of_two(program: &str) -> bool {
+    SEEING.contains_key(&*format!("{program}{SECOND}"))
+}
+
 /// The first event of a probe, which stands for all that it is needed for.
 fn event_of(probe: &Probe) -> Event {
     probe.events.first().copied().unwrap_or(Event::Exec)
 }
 
-/// How often the kernel did not start the program of a probe by which an event is seen, since the programs were
-/// loaded. A return is not among them: without it there is a record all the same.
+/// The programs by which events are seen, and the event that each stands for. A return is not among them: without it
+/// there is a record all the same.
+static SEEING: LazyLock<HashMap<&str, Event>> = LazyLock::new(|| {
+    let seeing = |p: &&Probe| p.kind != Kind::Kretprobe && !network::ADDING.contains(&p.program);
+    // The first of a program counts.
+    table().filter(seeing).rev().map(|p| (p.program, event_of(p))).collect()
+});
+
+/// How often the kernel did not start a program by which an event is seen, since the programs were loaded.
 ///
 /// What a second program of the same tracepoint has seen was not missed; so of two such the lesser counts.
 pub fn not_started(kernel: &Kernel) -> Vec<(Event, u64)> {
-    let mut asked = HashSet::new();
-    let mut missed: HashMap<&str, (Event, u64)> = HashMap::new();
-    let records = |p: &&Probe| p.kind != Kind::Kretprobe && !network::ADDING.contains(&p.program);
-    for probe in table().filter(records).filter(|p| asked.insert(p.program)) {
-        let first = probe.program.strip_suffix(SECOND).unwrap_or(probe.program);
-        let count = kernel.program_counts(probe.program).missed;
-        let (_, least) = missed.entry(first).or_insert((event_of(probe), count));
-        *least = count.min(*least);
+    let mut of_two: HashMap<&str, (Event, u64)> = HashMap::new();
+    let mut missed = Vec::new();
+    for (program, count) in kernel.misses() {
+        let Some(&event) = SEEING.get(program) else { continue };
+        let first = program.strip_suffix(SECOND).unwrap_or(program);
+        if is_one_of_two(first) {
+            let (_, least) = of_two.entry(first).or_insert((event, count));
+            *least = count.min(*least);
+        } else if count != 0 {
+            missed.push((event, count));
+        }
     }
-    missed.into_values().filter(|(_, count)| *count != 0).collect()
+    missed.extend(of_two.into_values().filter(|(_, count)| *count != 0));
+    missed
 }
 
 #[cfg(test)]
