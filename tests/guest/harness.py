@@ -96,6 +96,26 @@ def run_service(unit, *command, fails=False, **properties):
     return read_account(account)
 
 
+@contextmanager
+def blocking(event, threads, numbers):
+    """So many threads of another unit are in calls of this event, which have these numbers."""
+    unit = "test-blocker.service"
+
+    def blocked():
+        tasks = Path("/proc") / show(unit, "MainPID") / "task"
+        calls = [(task / "syscall").read_text().split()[0] for task in tasks.iterdir()]
+        return sum(call in map(str, numbers) for call in calls)
+
+    run("systemd-run", "--quiet", f"--unit={unit}", PROGRAMS / "blocker", event, threads, make_directory("blocker"))
+    try:
+        wait_for(lambda: blocked() == threads, "all threads block")
+        yield
+    finally:
+        run("systemctl", "kill", "-s", "KILL", unit)
+        wait_for(lambda: show(unit, "ActiveState") in ("failed", "inactive"), "the end of the blocker")
+        run("systemctl", "reset-failed", unit, check=False)
+
+
 def read_account(path):
     """What a program says that it did; bytes come in hexadecimal."""
     return [json.loads(line) for line in path.read_text().splitlines()]

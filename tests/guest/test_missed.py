@@ -1,18 +1,16 @@
 """Returns that the kernel misses: what blocks elsewhere uses up the return probes of a function, and costs no record."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from harness import (
-    PROGRAMS, SCRATCH, TRACEFS, check_all, cursor, definitions, make_directory, number, pairs, properties, records, run, run_service, show,
-    wait_for, watch_properties, watching,
+    PROGRAMS, SCRATCH, TRACEFS, blocking, check_all, cursor, definitions, make_directory, number, pairs, properties, records, run_service,
+    watch_properties, watching,
 )  # fmt: skip
 
 # It passes on all kernels; on one it takes minutes already.
 pytestmark = [pytest.mark.daemon, pytest.mark.default_backend]
 
-BLOCKER = "test-blocker.service"
 BLOCKED = 64
 CALLS = 100
 # By event: the function whose returns are taken, the numbers of the calls that block in it, and whether a success
@@ -40,13 +38,6 @@ MARKS = {
 }
 
 
-def blocked(numbers):
-    """How many threads of the unit are in one of these system calls."""
-    tasks = Path("/proc") / show(BLOCKER, "MainPID") / "task"
-    calls = [(task / "syscall").read_text().split()[0] for task in tasks.iterdir()]
-    return sum(call in map(str, numbers) for call in calls)
-
-
 def missed_by_bus(function):
     return sum(p[3] for p in properties()["Probes"] if p[:2] == [function, "kretprobe"])
 
@@ -70,16 +61,10 @@ def missed(request):
     with watching(unit, event) as watch:
         before = (missed_by_kernel(function), missed_by_bus(function))
         # The probes are there now, so the calls that block from here on hold their instances.
-        run("systemd-run", "--quiet", f"--unit={BLOCKER}", PROGRAMS / "blocker", event, BLOCKED, make_directory("blocker"))
-        try:
-            wait_for(lambda: blocked(numbers) == BLOCKED, "all threads block")
+        with blocking(event, BLOCKED, numbers):
             account = run_service(unit, PROGRAMS / "caller", event, CALLS, make_directory("caller"))
             found = records(unit, since=since)
             counts = watch_properties(watch)
-        finally:
-            run("systemctl", "kill", "-s", "KILL", BLOCKER)
-        wait_for(lambda: show(BLOCKER, "ActiveState") in ("failed", "inactive"), "the end of the blocker")
-        run("systemctl", "reset-failed", BLOCKER, check=False)
         # Nobody blocks any more, so that the counts stand still.
         after = (missed_by_kernel(function), missed_by_bus(function))
     own = bytes(SCRATCH / f"{unit}.account")

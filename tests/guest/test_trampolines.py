@@ -3,11 +3,10 @@
 import platform
 import re
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from harness import (
-    PROGRAMS, TRACEFS, cursor, definitions, make_directory, messages, properties, records, run, run_service, settings, show, wait_for,
+    PROGRAMS, TRACEFS, blocking, cursor, definitions, make_directory, messages, properties, records, run_service, settings,
     watch_properties, watching,
 )  # fmt: skip
 from load import kill
@@ -20,7 +19,6 @@ HAS_TRAMPOLINES = RELEASE >= (5, 17)
 # It preempts itself, and does not start a program of a trampoline a second time on a processor then.
 MAY_MISS = RELEASE >= (7, 0)
 UNIT = "test-trampolines.service"
-BLOCKER = "test-trampolines-blocker.service"
 BLOCKED = 64
 CALLS = 100
 N = 500
@@ -94,28 +92,15 @@ def test_the_next_daemon_goes_on():
         assert not set(before) & with_trampolines()
 
 
-def blocked():
-    """How many threads of the blocker read."""
-    tasks = Path("/proc") / show(BLOCKER, "MainPID") / "task"
-    return sum((task / "syscall").read_text().split()[0] == "0" for task in tasks.iterdir())
-
-
 if HAS_TRAMPOLINES:
 
     def test_no_return_is_missed():
         """However many calls of others block."""
-        with backend("fentry"), watching(UNIT, "read"):
-            run("systemd-run", "--quiet", f"--unit={BLOCKER}", PROGRAMS / "blocker", "read", BLOCKED, make_directory("blocker"))
-            try:
-                wait_for(lambda: blocked() == BLOCKED, "all threads block")
-                account = run_service(UNIT, PROGRAMS / "caller", "read", CALLS, make_directory("caller"))
-                found = [r for r in records(UNIT, "read") if r.invocation_id == account[0]["invocation"].encode()]
-                missed = sum(misses for function, _, _, misses in properties()["Probes"] if function == "ksys_read")
-                assert properties()["ResultsMissed"] <= missed
-            finally:
-                run("systemctl", "kill", "-s", "KILL", BLOCKER)
-                wait_for(lambda: show(BLOCKER, "ActiveState") in ("failed", "inactive"), "the end of the blocker")
-                run("systemctl", "reset-failed", BLOCKER, check=False)
+        with backend("fentry"), watching(UNIT, "read"), blocking("read", BLOCKED, {0}):
+            account = run_service(UNIT, PROGRAMS / "caller", "read", CALLS, make_directory("caller"))
+            found = [r for r in records(UNIT, "read") if r.invocation_id == account[0]["invocation"].encode()]
+            missed = sum(misses for function, _, _, misses in properties()["Probes"] if function == "ksys_read")
+            assert properties()["ResultsMissed"] <= missed
         told = Counter((line["mark"], line["result"]) for line in account)
         seen = Counter((int(r.requested), int(r.result)) for r in found if not r.result_missed)
         assert told.total() == 2 * CALLS
