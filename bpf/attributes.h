@@ -107,8 +107,7 @@ static __always_inline void want_rest(struct assembly *a)
 	}
 	if (!file)
 		return;
-	identify(a, &record->file, file);
-	want_file_path(a, STRING_PATH, file);
+	note_file(a, &record->file, file);
 }
 
 /*
@@ -118,24 +117,15 @@ static __always_inline void want_rest(struct assembly *a)
 static __always_inline struct assembly *returned_call(enum event_kind kind, __s32 result)
 {
 	__u64 task = bpf_get_current_task();
-	struct assembly *a = kept_call(task);
-	struct record_header *header;
+	struct assembly *a;
 
-	if (!a)
+	if (!may_be_kept(task) || end_complete(task, kind, result))
 		return 0;
-	header = (struct record_header *)a->data;
-	if (header->kind != kind)
-		return 0;
-	if (a->finished) {
-		send_kept(task, result, 0);
-		return 0;
-	}
 	a = resume_call(kind);
 	if (!a)
 		return 0;
 	drop_call(task);
-	header = (struct record_header *)a->data;
-	header->result = result;
+	((struct record_header *)a->data)->result = result;
 	a->finish = FINISH_SUBMIT;
 	return a;
 }

@@ -49,6 +49,14 @@ static __always_inline __u64 second_side(__u64 task)
 	return task | 2;
 }
 
+/* Small calls by a part of their key: how many have it. Most keys have none, and need not be looked up. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct filter);
+} small_filter SEC(".maps");
+
 /* How many are in these maps; of the small ones those that have ended are there for their tasks' next calls. */
 __u64 small_count = 0;
 __u64 large_count = 0;
@@ -68,9 +76,31 @@ static __always_inline int remove_small(__u64 key)
 {
 	int error = bpf_map_delete_elem(&small_calls, &key);
 
-	if (!error)
-		__sync_fetch_and_add(&small_count, -1);
+	if (error)
+		return error;
+	count_out(&small_filter, filter_part(key));
+	__sync_fetch_and_add(&small_count, -1);
+	return 0;
+}
+
+/* Keeps it where none is kept, not even one that has ended. */
+static __always_inline int enter_small(__u64 key, struct assembly *a)
+{
+	int error;
+
+	count_in(&small_filter, filter_part(key));
+	error = bpf_map_update_elem(&small_calls, &key, a, BPF_NOEXIST);
+	if (error)
+		count_out(&small_filter, filter_part(key));
+	else
+		__sync_fetch_and_add(&small_count, 1);
 	return error;
+}
+
+/* Whether a call may be kept by a key: the first thing that a hook asks, and all that an unwatched process pays. */
+static __always_inline int may_be_kept(__u64 key)
+{
+	return large_count || may_be_there(&small_filter, filter_part(key));
 }
 
 /* A call of the current task stays for the next one, as in rest_task(); one by another key has none. */
@@ -85,7 +115,8 @@ static __always_inline void rest_small(struct assembly *kept, __u64 key)
 /* A small call that is under way. */
 static __always_inline struct assembly *small_call(__u64 key)
 {
-	struct assembly *kept = bpf_map_lookup_elem(&small_calls, &key);
+	struct assembly *kept =
+		may_be_there(&small_filter, filter_part(key)) ? bpf_map_lookup_elem(&small_calls, &key) : 0;
 
 	return kept && kept->end ? kept : 0;
 }
@@ -116,6 +147,26 @@ static __always_inline void forget_call(__u64 key)
 		remove_large(key);
 }
 
+static __always_inline void send_small(struct assembly *a, __u64 key, __s32 result, __u32 flags)
+{
+	struct record_header *header = (struct record_header *)a->data;
+
+	header->result = result;
+	header->flags |= flags;
+	send_record(header, &a->end, SMALL_DATA);
+	rest_small(a, key);
+}
+
+static __always_inline void send_large(struct assembly *a, __u64 key, __s32 result, __u32 flags)
+{
+	struct record_header *header = (struct record_header *)a->data;
+
+	header->result = result;
+	header->flags |= flags;
+	send_record(header, &a->end, LARGE_DATA);
+	remove_large(key);
+}
+
 /*
  * Sends a kept record as it is. A global function with scalar arguments, so that the verifier looks at it once
  * for a program, of which nearly every one has it.
@@ -123,25 +174,46 @@ static __always_inline void forget_call(__u64 key)
 __noinline int send_kept(__u64 key, __s32 result, __u32 flags)
 {
 	struct assembly *a = small_call(key);
-	struct record_header *header;
 
 	if (a) {
-		header = (struct record_header *)a->data;
-		header->result = result;
-		header->flags |= flags;
-		send_record(header, &a->end, SMALL_DATA);
-		rest_small(a, key);
+		send_small(a, key, result, flags);
 		return 0;
 	}
 	a = large_call(key);
-	if (!a)
-		return 0;
-	header = (struct record_header *)a->data;
-	header->result = result;
-	header->flags |= flags;
-	send_record(header, &a->end, LARGE_DATA);
-	remove_large(key);
+	if (a)
+		send_large(a, key, result, flags);
 	return 0;
+}
+
+/* Nothing is to be added at its end: it has its paths, and shall not have data. */
+static __always_inline int is_complete(const struct assembly *a, __s32 result)
+{
+	return a->finished && !(a->capture && result > 0);
+}
+
+/*
+ * The end of a call of this kind. Sends its record if that is complete. True if there is nothing more to do, be it
+ * because there is no such call. A global function like the one before.
+ */
+__noinline int end_complete(__u64 key, __u32 kind, __s32 result)
+{
+	struct assembly *a = small_call(key);
+
+	if (a) {
+		if (((struct record_header *)a->data)->kind != kind)
+			return 1;
+		if (!is_complete(a, result))
+			return 0;
+		send_small(a, key, result, 0);
+		return 1;
+	}
+	a = large_call(key);
+	if (!a || ((struct record_header *)a->data)->kind != kind)
+		return 1;
+	if (!is_complete(a, result))
+		return 0;
+	send_large(a, key, result, 0);
+	return 1;
 }
 
 /* What a task's accounting says of its calls of a kind: how many bytes it has read or written, in how many. */
@@ -198,12 +270,17 @@ static __always_inline void settle_call(__u64 key)
 }
 
 /* Copies an assembly that is small: what there is of it, since copying takes longer than anything else here. */
-static __always_inline void copy_small(void *to, const struct assembly *from)
+static __always_inline void copy_small(void *to, const void *from)
 {
-	__u32 length = __builtin_offsetof(struct assembly, data) + *(volatile const __u32 *)&from->end;
+	__u32 length = __builtin_offsetof(struct assembly, data) +
+		       *(volatile const __u32 *)&((const struct assembly *)from)->end;
 
-	if (length <= KEPT_SMALL)
-		bpf_probe_read_kernel(to, length, from);
+#pragma clang loop unroll(disable)
+	for (__u32 n = 0; n < KEPT_SMALL / sizeof(struct copied); n++) {
+		if (n * sizeof(struct copied) >= length)
+			break;
+		((struct copied *)to)[n] = ((const struct copied *)from)[n];
+	}
 }
 
 /* The last step of a program that does not look up paths: keeps the record until the next one. */
@@ -219,10 +296,8 @@ static __always_inline void keep_call(struct assembly *a)
 			copy_small(kept, a);
 			return;
 		}
-		if (!bpf_map_update_elem(&small_calls, &key, a, BPF_NOEXIST)) {
-			__sync_fetch_and_add(&small_count, 1);
+		if (!enter_small(key, a))
 			return;
-		}
 	} else if (a->end <= LARGE_DATA) {
 		/* It may have been small until now. */
 		drop_call(key);
@@ -287,18 +362,21 @@ static __always_inline struct assembly *begin_kept(__u64 key, enum event_kind ki
 /* The call of this kind that is kept by a key, copied to where it can be added to; 0 if there is none. */
 static __always_inline struct assembly *resume_kept(__u64 key, enum event_kind kind)
 {
-	struct assembly *a = assembly_in(own_workspace());
+	struct assembly *a;
 	struct record_header *header;
-	void *kept;
+	void *kept = small_call(key);
 
-	if (!a)
-		return 0;
-	kept = small_call(key);
 	if (kept) {
+		a = assembly_in(own_workspace());
+		if (!a)
+			return 0;
 		copy_small(a, kept);
 	} else {
 		kept = large_call(key);
 		if (!kept)
+			return 0;
+		a = assembly_in(own_workspace());
+		if (!a)
 			return 0;
 		bpf_probe_read_kernel(a, KEPT_LARGE, kept);
 	}
@@ -355,18 +433,10 @@ static __always_inline void end_resumed(void *ctx, struct assembly *a, __s32 res
 /* The end of a call of this kind, if one is kept by that key. */
 static __always_inline int end_kept(void *ctx, __u64 key, enum event_kind kind, __s32 result)
 {
-	struct assembly *a = kept_call(key);
-	struct record_header *header;
+	struct assembly *a;
 
-	if (!a)
+	if (!may_be_kept(key) || end_complete(key, kind, result))
 		return 0;
-	header = (struct record_header *)a->data;
-	if (header->kind != kind)
-		return 0;
-	if (a->finished) {
-		send_kept(key, result, 0);
-		return 0;
-	}
 	a = resume_kept(key, kind);
 	if (a)
 		end_resumed(ctx, a, result);

@@ -128,7 +128,7 @@ static __always_inline int on_flush(void *ctx, struct file *file)
 		a = resume_call(EVENT_CLOSE);
 		if (!a)
 			break;
-		note_file(a, file);
+		note_file(a, &((struct file_record *)a->data)->file, file);
 		finish_kept(ctx, a);
 		return 0;
 	default:
@@ -138,7 +138,7 @@ static __always_inline int on_flush(void *ctx, struct file *file)
 	if (!a)
 		return 0;
 	settle_call(task);
-	note_file(a, file);
+	note_file(a, &((struct file_record *)a->data)->file, file);
 	if (BPF_CORE_READ(file, f_op, flush))
 		finish_kept(ctx, a);
 	else

@@ -58,12 +58,22 @@ struct assembly {
 	__s32 dfd;    /* from where PATH_ARG and NEW_PATH_ARG were to be resolved */
 	__s32 new_dfd;
 	__u32 counted; /* 1: of a read or write, `object` and `new_dfd` have what the task had moved before */
+	__u32 capture; /* of a read or write: bytes of data that it may have */
 	__u32 undecided; /* 1: if its return is missed, it is not known whether there is anything to tell of */
+	__u32 finished;	 /* 1: its paths have been looked up */
 	__u64 identified; /* inode; it has so many links */
 	__u32 links;
-	__u32 finished; /* 1: its paths have been looked up */
+	__u32 reserved;
 	struct path_wanted paths[PATH_SLOTS];
 	__u8 data[ASSEMBLY_SIZE];
+};
+
+/*
+ * What is copied at once from one map to another: by plain loads, of which each takes a quarter of what it takes
+ * bpf_probe_read_kernel() to be ready for one that fails.
+ */
+struct copied {
+	__u64 words[8];
 };
 
 /* By number of the workspace. */
@@ -103,7 +113,8 @@ struct origin {
 	__u32 abi;
 	__u32 flags; /* enum record_flags */
 	__u16 share;
-	__u16 reserved[3];
+	__u16 capture; /* bytes of data that it may have */
+	__u16 reserved[2];
 	__u8 invocation[INVOCATION_LENGTH];
 };
 
@@ -233,6 +244,13 @@ static __always_inline struct user_call user_call(void)
 	return call;
 }
 
+/* Part of a key, for a filter. */
+static __always_inline __u64 filter_part(__u64 address)
+{
+	/* The golden ratio's bits, so that however things lie in memory they differ. */
+	return address * 0x9e3779b97f4a7c15ULL >> 32;
+}
+
 /* Whether a key may be in a map: how many of its keys have this part. */
 #define FILTER_PARTS 4096
 
@@ -348,6 +366,13 @@ static __always_inline void end_own_work(void)
 		handling_process = 0;
 }
 
+/* Both lie at multiples of 8, which the compiler does not see. */
+static __always_inline void copy_invocation(void *to, const void *from)
+{
+	for (int i = 0; i < INVOCATION_LENGTH / sizeof(__u64); i++)
+		((__u64 *)to)[i] = ((const __u64 *)from)[i];
+}
+
 /*
  * Which of these events are watched: the one look-up that decides for everybody else; what follows is paid by
  * the watched alone.
@@ -374,7 +399,8 @@ static __always_inline __u64 watched_of(__u64 events, struct origin *origin)
 	origin->cgroup_id = cgroup_id;
 	origin->target = group->target;
 	origin->share = group->share;
-	__builtin_memcpy(origin->invocation, group->invocation, INVOCATION_LENGTH);
+	origin->capture = group->capture;
+	copy_invocation(origin->invocation, group->invocation);
 	return events;
 }
 

@@ -73,7 +73,7 @@ static __always_inline void submit_connect(__u64 sk, struct connect_note *note, 
 	struct connection *draft = told ? begin_draft(note->connection.record.header.share) : 0;
 
 	if (draft) {
-		bpf_probe_read_kernel(draft, sizeof(*draft), &note->connection);
+		copy_connection(draft, &note->connection);
 		draft->record.header.result = result;
 		draft->record.header.flags |= flags;
 		if (bpf_map_delete_elem(&connects, &sk)) {

@@ -71,25 +71,41 @@ struct {
 	__type(value, __u32);
 } ended SEC(".maps");
 
-static __always_inline void read_addresses(struct socket_record *record, struct sock *sk)
-{
-	__u16 port;
+/* What is read of a socket at once: in every kernel until now its addresses are there. */
+#define SOCKET_BYTES 88
+#define READ_OF_SOCKET(to, member)                                                         \
+	do {                                                                               \
+		__u32 offset = bpf_core_field_offset(struct sock, __sk_common.member);     \
+                                                                                           \
+		if (offset <= SOCKET_BYTES - sizeof(*(to)))                                \
+			__builtin_memcpy(to, (__u8 *)bytes + offset, sizeof(*(to)));       \
+		else                                                                       \
+			bpf_probe_read_kernel(to, sizeof(*(to)), &sk->__sk_common.member); \
+	} while (0)
 
-	record->family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	if (record->family == AF_INET6_FAMILY) {
-		bpf_core_read(record->source, 16, &sk->__sk_common.skc_v6_rcv_saddr);
-		bpf_core_read(record->destination, 16, &sk->__sk_common.skc_v6_daddr);
+static OWN_FRAME void read_addresses(struct socket_record *record, struct sock *sk)
+{
+	__u64 bytes[SOCKET_BYTES / sizeof(__u64)];
+	__u16 family, port;
+
+	bpf_probe_read_kernel(bytes, sizeof(bytes), sk);
+	READ_OF_SOCKET(&family, skc_family);
+	record->family = family;
+	if (family == AF_INET6_FAMILY) {
+		READ_OF_SOCKET(&record->source, skc_v6_rcv_saddr);
+		READ_OF_SOCKET(&record->destination, skc_v6_daddr);
 	} else {
-		bpf_core_read(record->source, 4, &sk->__sk_common.skc_rcv_saddr);
-		bpf_core_read(record->destination, 4, &sk->__sk_common.skc_daddr);
+		READ_OF_SOCKET((__u32 *)record->source, skc_rcv_saddr);
+		READ_OF_SOCKET((__u32 *)record->destination, skc_daddr);
 	}
 	/* A socket that closes has given its number back, but not forgotten it. */
-	port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	READ_OF_SOCKET(&port, skc_num);
 	if (!port)
 		port = bpf_ntohs(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
 	if (port)
 		record->source_port = port;
-	port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	READ_OF_SOCKET(&port, skc_dport);
+	port = bpf_ntohs(port);
 	if (port)
 		record->destination_port = port;
 }
@@ -159,11 +175,25 @@ static __always_inline struct group *watched_closes(__u64 cgroup_id)
 	return group && group->events & EVENT_BIT(EVENT_TCP_CLOSE) ? group : 0;
 }
 
+/* Copies what there is: the executable's path is mostly short. */
+static __always_inline void copy_connection(struct connection *to, const struct connection *from)
+{
+	__u32 length = *(volatile const __u16 *)&from->record.header.string_length[STRING_EXE];
+
+	to->record = from->record;
+#pragma clang loop unroll(disable)
+	for (__u32 n = 0; n < KEPT_EXE_MAX / sizeof(struct copied); n++) {
+		if (n * sizeof(struct copied) >= length)
+			break;
+		((struct copied *)to->exe)[n] = ((const struct copied *)from->exe)[n];
+	}
+}
+
 /* What an assembly has, in the form in which it is kept. */
 static __always_inline void keep_assembly(struct connection *to, struct assembly *a)
 {
 	struct record_header *header = &to->record.header;
-	__u32 offset;
+	__u32 offset, length;
 
 	__builtin_memcpy(&to->record, a->data, sizeof(to->record));
 	offset = header->string_offset[STRING_EXE];
@@ -171,9 +201,10 @@ static __always_inline void keep_assembly(struct connection *to, struct assembly
 		header->string_length[STRING_EXE] = KEPT_EXE_MAX;
 		header->string_state[STRING_EXE] |= STRING_TRUNCATED;
 	}
-	if (!offset || offset > sizeof(to->record))
+	length = *(volatile __u16 *)&header->string_length[STRING_EXE];
+	if (!offset || offset > sizeof(to->record) || length > KEPT_EXE_MAX)
 		return;
-	bpf_probe_read_kernel(to->exe, KEPT_EXE_MAX, a->data + offset);
+	bpf_probe_read_kernel(to->exe, length, a->data + offset);
 	header->string_offset[STRING_EXE] = __builtin_offsetof(struct connection, exe);
 }
 
@@ -336,7 +367,7 @@ static __always_inline void nobody(struct connection *draft, struct sock *sk, co
 {
 	__builtin_memset(draft, 0, sizeof(*draft));
 	draft->record.header.cgroup_id = socket_group(sk);
-	__builtin_memcpy(draft->record.header.invocation, group->invocation, INVOCATION_LENGTH);
+	copy_invocation(draft->record.header.invocation, group->invocation);
 	draft->record.header.auid = NO_NUMBER;
 	draft->record.header.session = NO_NUMBER;
 	draft->record.header.syscall = NO_SYSCALL;
@@ -364,7 +395,7 @@ static __always_inline int on_connection_end(struct sock *sk)
 		return 1;
 	}
 	if (known)
-		bpf_probe_read_kernel(draft, sizeof(*draft), known);
+		copy_connection(draft, known);
 	else
 		nobody(draft, sk, group);
 	if (known && bpf_map_delete_elem(&connections, &socket)) {

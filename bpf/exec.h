@@ -162,8 +162,7 @@ static __always_inline void append_program(struct assembly *a, struct exec_call 
 	struct linux_binprm *bprm = (struct linux_binprm *)call->bprm;
 
 	if (call->file) {
-		identify(a, &record->file, (struct file *)call->file);
-		want_file_path(a, STRING_PATH, (struct file *)call->file);
+		note_file(a, &record->file, (struct file *)call->file);
 	}
 	append_string(a, STRING_PATH_ARG, BPF_CORE_READ(bprm, filename), 0);
 	if (BPF_CORE_READ(bprm, fdpath))

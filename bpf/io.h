@@ -41,14 +41,6 @@ static __always_inline struct group *group_with(enum event_kind kind)
 	return group && group->events & (1ULL << kind) ? group : 0;
 }
 
-static __always_inline void note_file(struct assembly *a, struct file *file)
-{
-	struct file_record *record = (struct file_record *)a->data;
-
-	identify(a, &record->file, file);
-	want_file_path(a, STRING_PATH, file);
-}
-
 static __always_inline struct io_segment segment_of(const struct data_source *from, __u32 n)
 {
 	struct io_segment segment = {};
@@ -107,44 +99,18 @@ static __always_inline void append_data(struct assembly *a, const struct data_so
 		header->string_state[STRING_DATA] |= STRING_TRUNCATED;
 }
 
-/* How many bytes of data a call has in its record. */
-static __always_inline __u32 captured(const struct record_header *header, __s32 result)
-{
-	__u64 cgroup_id = header->cgroup_id;
-	struct group *group;
-
-	if (result <= 0)
-		return 0;
-	group = bpf_map_lookup_elem(&groups, &cgroup_id);
-	if (!group)
-		return 0;
-	return result < group->capture ? result : group->capture;
-}
-
 /*
- * The end of a call. Where its file was not seen, since it failed before or had nothing to do, it is what the
- * descriptor stands for.
+ * The end of a call that is not complete. Where its file was not seen, since it failed before or had nothing to do, it
+ * is what the descriptor stands for.
  */
 static __always_inline int end_io(void *ctx, __u64 key, enum event_kind kind, __s32 result,
 				  const struct data_source *from)
 {
-	struct assembly *a = kept_call(key);
+	struct assembly *a = resume_kept(key, kind);
 	struct record_header *header;
 	struct file_record *record;
 	struct file *file;
-	__u32 wanted;
 
-	if (!a)
-		return 0;
-	header = (struct record_header *)a->data;
-	if (header->kind != kind)
-		return 0;
-	wanted = from->address ? captured(header, result) : 0;
-	if (header->string_offset[STRING_PATH] && !wanted) {
-		send_kept(key, result, 0);
-		return 0;
-	}
-	a = resume_kept(key, kind);
 	if (!a)
 		return 0;
 	drop_call(key);
@@ -154,10 +120,10 @@ static __always_inline int end_io(void *ctx, __u64 key, enum event_kind kind, __
 	if (!header->string_offset[STRING_PATH]) {
 		file = file_of(record->fd);
 		if (file)
-			note_file(a, file);
+			note_file(a, &record->file, file);
 	}
-	if (wanted)
-		append_data(a, from, wanted);
+	if (from->address && a->capture && result > 0)
+		append_data(a, from, result < a->capture ? result : a->capture);
 	a->finish = FINISH_SUBMIT;
 	finish(ctx, a);
 	return 0;
@@ -217,10 +183,11 @@ static __always_inline int on_outlined(enum event_kind kind, enum inlined number
 /* The second argument of all these calls is the buffer, or the vector; the third how long that is. */
 static __always_inline int on_io_return(void *ctx, enum event_kind kind, int vector, __s32 result)
 {
+	__u64 key = bpf_get_current_task();
 	struct data_source from = {};
 	struct user_call user;
 
-	if (!group_with(kind) && !kept_call(bpf_get_current_task()))
+	if (!may_be_kept(key) || end_complete(key, kind, result))
 		return 0;
 	user = user_call();
 	from.address = user.args[1];
@@ -228,7 +195,7 @@ static __always_inline int on_io_return(void *ctx, enum event_kind kind, int vec
 		from.segments = user.args[2];
 		from.vector = user.abi == ABI_X86_64 ? 1 : 2;
 	}
-	return end_io(ctx, bpf_get_current_task(), kind, result, &from);
+	return end_io(ctx, key, kind, result, &from);
 }
 
 /* Calls of two files: the key of each side, which is begun, given its file and ended by itself. */
@@ -256,11 +223,19 @@ static __always_inline int on_side(enum event_kind kind, int fd_argument, int si
 	return 0;
 }
 
-static __always_inline int on_side_return(void *ctx, enum event_kind kind, __s32 result)
+/* Of what has no place in a process there is no data. */
+static __always_inline int end_side(void *ctx, __u64 key, enum event_kind kind, __s32 result)
 {
 	struct data_source nowhere = {};
 
-	return end_io(ctx, side_key(kind), kind, result, &nowhere);
+	return may_be_kept(key) && !end_complete(key, kind, result) ?
+		       end_io(ctx, key, kind, result, &nowhere) :
+		       0;
+}
+
+static __always_inline int on_side_return(void *ctx, enum event_kind kind, __s32 result)
+{
+	return end_side(ctx, side_key(kind), kind, result);
 }
 
 /*
@@ -270,30 +245,26 @@ static __always_inline int on_side_return(void *ctx, enum event_kind kind, __s32
 static __always_inline int note_file_of(void *ctx, __u64 key, enum event_kind kind, struct file *file,
 					__u64 size)
 {
-	struct assembly *a = kept_call(key);
+	struct assembly *a = resume_kept(key, kind);
 	struct record_header *header;
 	struct file_record *record;
 
 	if (!a)
 		return 0;
 	header = (struct record_header *)a->data;
-	if (header->kind != kind || header->string_offset[STRING_PATH] ||
-	    header->syscall != user_call().number)
-		return 0;
-	a = resume_kept(key, kind);
-	if (!a)
+	if (header->string_offset[STRING_PATH] || header->syscall != user_call().number)
 		return 0;
 	record = (struct file_record *)a->data;
 	if (record->size == SIZE_UNKNOWN)
 		record->size = size;
-	note_file(a, file);
+	note_file(a, &record->file, file);
 	finish_kept(ctx, a);
 	return 0;
 }
 
 static __always_inline int on_side_file(void *ctx, enum event_kind kind, struct file *file)
 {
-	return group_with(kind) ? note_file_of(ctx, side_key(kind), kind, file, 0) : 0;
+	return note_file_of(ctx, side_key(kind), kind, file, 0);
 }
 
 /* rw_verify_area(): `count` is the sum of a vector. */
@@ -302,8 +273,6 @@ static __always_inline int on_verify_area(void *ctx, int writes, struct file *fi
 	enum event_kind kind = writes ? EVENT_WRITE : EVENT_READ;
 	__u64 task = bpf_get_current_task();
 
-	if (!group_with(kind))
-		return 0;
 	if (writes && kept_call(second_side(task)))
 		return note_file_of(ctx, second_side(task), kind, file, count);
 	return note_file_of(ctx, task, kind, file, count);

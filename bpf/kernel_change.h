@@ -137,8 +137,7 @@ static __always_inline int on_kernel_read_file(void *ctx, struct file *file)
 	/* A module may read other files while it begins. */
 	if (record->fd == (__s32)NO_NUMBER || !file || record->header.string_offset[STRING_PATH])
 		return 0;
-	identify(a, &record->file, file);
-	want_file_path(a, STRING_PATH, file);
+	note_file(a, &record->file, file);
 	finish_kept(ctx, a);
 	return 0;
 }
@@ -196,8 +195,7 @@ static __always_inline int on_module_return(void *ctx, __s32 result)
 	if (!record->header.string_offset[STRING_PATH]) {
 		file = file_of(record->fd);
 		if (file) {
-			identify(a, &record->file, file);
-			want_file_path(a, STRING_PATH, file);
+			note_file(a, &record->file, file);
 		}
 	}
 	a->finish = FINISH_SUBMIT;

@@ -19,6 +19,7 @@
 #define OPEN_ONCE_FLAGS (0100 | 0200 | 0400 | 01000)
 #define EAGAIN_NUMBER 11
 #define SYSCALL_OPENAT2 437 /* by all doors */
+#define CLOEXEC_UNKNOWN 1
 
 struct open_name {
 	__u32 length; /* with its NUL */
@@ -41,41 +42,12 @@ struct {
 	__type(value, struct open_name);
 } open_name_scratch SEC(".maps");
 
-/* What is read of a file at once, since each reading takes longer than what it reads. */
-#define FILE_BYTES 96
-
-struct opened {
-	struct path_wanted path;
-	struct inode *inode;
-	__u32 flags;
-};
-
 /* The beginning of struct open_flags, as it is in every kernel until now. */
 struct asked_open {
 	__u32 flags;
 	__u16 mode;
 	__u16 reserved;
 };
-
-static OWN_FRAME void read_opened(struct opened *opened, struct file *file)
-{
-	__u64 bytes[FILE_BYTES / sizeof(__u64)];
-	void *at = bytes;
-
-	/* So it is in every kernel until now. */
-	if (bpf_core_field_offset(struct file, f_path) <= FILE_BYTES - sizeof(opened->path) &&
-	    bpf_core_field_offset(struct file, f_inode) <= FILE_BYTES - sizeof(opened->inode) &&
-	    bpf_core_field_offset(struct file, f_flags) <= FILE_BYTES - sizeof(opened->flags)) {
-		bpf_probe_read_kernel(bytes, sizeof(bytes), file);
-		opened->path = *(struct path_wanted *)(at + bpf_core_field_offset(struct file, f_path));
-		opened->inode = *(struct inode **)(at + bpf_core_field_offset(struct file, f_inode));
-		opened->flags = *(__u32 *)(at + bpf_core_field_offset(struct file, f_flags));
-		return;
-	}
-	bpf_core_read(&opened->path, sizeof(opened->path), &file->f_path);
-	opened->inode = BPF_CORE_READ(file, f_inode);
-	opened->flags = BPF_CORE_READ(file, f_flags);
-}
 
 static __always_inline struct asked_open read_asked(const struct open_flags *op)
 {
@@ -113,6 +85,16 @@ static __always_inline __u64 open_path_argument(const struct user_call *call, __
 		return call->args[1];
 	}
 	return 0;
+}
+
+/* In a register it is what the kernel uses; what openat2 has in memory may change. */
+static __always_inline __u32 cloexec_asked(const struct user_call *user)
+{
+	__u32 flags;
+
+	if (user->number != SYSCALL_OPENAT2 && open_path_argument(user, &flags))
+		return flags & O_CLOEXEC_BIT;
+	return CLOEXEC_UNKNOWN;
 }
 
 static __always_inline int is_openat(const struct user_call *call)
@@ -268,6 +250,7 @@ static __always_inline int on_filp_open(void *ctx, int dfd, struct filename *nam
 	call.flags = asked.flags;
 	call.mode = asked.mode & 07777;
 	call.dfd = dfd;
+	call.cloexec = cloexec_asked(&user);
 	begin_open_call(ctx, slot, &call, task);
 	return 0;
 }
@@ -287,6 +270,7 @@ static __always_inline int on_handle_open(void *ctx, int open_flag)
 	call.origin.syscall = user.number;
 	call.origin.abi = user.abi;
 	call.flags = open_flag;
+	call.cloexec = open_flag & O_CLOEXEC_BIT;
 	call.dfd = -1;
 	begin_open_call(ctx, slot, &call, task);
 	return 0;
@@ -299,35 +283,34 @@ static __always_inline void end_opened(void *ctx, struct task_slot *slot, __u64 
 	struct assembly *a = begin_record_of(slot, EVENT_OPEN, &call->origin, sizeof(struct open_record));
 	struct filename *given = (struct filename *)call->name;
 	struct open_record *record;
-	struct opened opened;
+	struct file_members members;
 
 	if (!a)
 		return;
-	read_opened(&opened, file);
+	read_file(&members, file);
 	record = (struct open_record *)a->data;
 	record->header.result = result;
 	record->header.flags |= record_flags;
-	record->flags = (call->flags & OPEN_ONCE_FLAGS) | opened.flags | cloexec;
+	record->flags = (call->flags & OPEN_ONCE_FLAGS) | members.flags | cloexec;
 	record->mode = call->mode;
-	identify_inode(a, &record->file, opened.inode);
-	a->paths[STRING_PATH] = opened.path;
+	identify_inode(a, &record->file, members.inode);
+	a->paths[STRING_PATH] = members.path;
 	if (given)
 		append_string(a, STRING_PATH_ARG, BPF_CORE_READ(given, name), 0);
 	end_open_call(slot, task);
 	finish(ctx, a);
 }
 
-/* In a register it is what the kernel used; what openat2 has in memory may change. */
-static __always_inline __u32 cloexec_of(const struct user_call *user, unsigned int fd)
+/* What became of it. */
+static __always_inline __u32 cloexec_of(const struct open_call *call, unsigned int fd)
 {
-	unsigned long *bits = OF_TASK(files, fdt, close_on_exec);
 	unsigned long word = 0;
-	__u32 flags;
 
-	if (user->number != SYSCALL_OPENAT2 && open_path_argument(user, &flags))
-		return flags & O_CLOEXEC_BIT;
-
-	bpf_probe_read_kernel(&word, sizeof(word), bits + fd / 64);
+	if (call->cloexec != CLOEXEC_UNKNOWN)
+		return call->cloexec;
+	/* Not before it is known to be needed. */
+	asm volatile("" ::: "memory");
+	bpf_probe_read_kernel(&word, sizeof(word), OF_TASK(files, fdt, close_on_exec) + fd / 64);
 	return word & (1UL << (fd % 64)) ? O_CLOEXEC_BIT : 0;
 }
 
@@ -336,15 +319,13 @@ static __always_inline int on_fd_install(void *ctx, unsigned int fd, struct file
 	__u64 task = bpf_get_current_task();
 	struct task_slot *slot = slot_of(task);
 	struct open_call *call = call_in(slot);
-	struct user_call user;
 
 	if (!call || call->progress == OPEN_FAILED)
 		return 0;
 	/* A call left behind by an open of the kernel's own must not take the descriptor of, say, a socket. */
-	user = user_call();
-	if (!call->request && user.number != call->origin.syscall)
+	if (!call->request && user_call().number != call->origin.syscall)
 		return 0;
-	end_opened(ctx, slot, task, fd, cloexec_of(&user, fd), file, 0);
+	end_opened(ctx, slot, task, fd, cloexec_of(call, fd), file, 0);
 	return 0;
 }
 
@@ -427,6 +408,7 @@ static __always_inline int on_uring_open(void *ctx, struct io_kiocb *request)
 	call.origin.syscall = NO_SYSCALL;
 	call.origin.abi = ABI_IO_URING;
 	call.request = (__u64)request;
+	call.cloexec = CLOEXEC_UNKNOWN;
 	call.dfd = AT_FDCWD_FD;
 	begin_open_call(ctx, slot, &call, task);
 	return 0;

@@ -392,9 +392,43 @@ static OWN_FRAME void identify_inode(struct assembly *a, struct file_identity *i
 	identity->minor = dev & ((1 << 20) - 1);
 }
 
-static __always_inline void identify(struct assembly *a, struct file_identity *identity, struct file *file)
+/* What is read of a file at once, since each reading takes longer than what it reads. */
+#define FILE_BYTES 96
+
+struct file_members {
+	struct path_wanted path;
+	struct inode *inode;
+	__u32 flags;
+};
+
+static OWN_FRAME void read_file(struct file_members *members, struct file *file)
 {
-	identify_inode(a, identity, BPF_CORE_READ(file, f_inode));
+	__u64 bytes[FILE_BYTES / sizeof(__u64)];
+	void *at = bytes;
+
+	/* So it is in every kernel until now. */
+	if (bpf_core_field_offset(struct file, f_path) <= FILE_BYTES - sizeof(members->path) &&
+	    bpf_core_field_offset(struct file, f_inode) <= FILE_BYTES - sizeof(members->inode) &&
+	    bpf_core_field_offset(struct file, f_flags) <= FILE_BYTES - sizeof(members->flags)) {
+		bpf_probe_read_kernel(bytes, sizeof(bytes), file);
+		members->path = *(struct path_wanted *)(at + bpf_core_field_offset(struct file, f_path));
+		members->inode = *(struct inode **)(at + bpf_core_field_offset(struct file, f_inode));
+		members->flags = *(__u32 *)(at + bpf_core_field_offset(struct file, f_flags));
+		return;
+	}
+	bpf_core_read(&members->path, sizeof(members->path), &file->f_path);
+	members->inode = BPF_CORE_READ(file, f_inode);
+	members->flags = BPF_CORE_READ(file, f_flags);
+}
+
+/* The file that a record is about: which it is, and that its path is wanted. */
+static __always_inline void note_file(struct assembly *a, struct file_identity *identity, struct file *file)
+{
+	struct file_members members;
+
+	read_file(&members, file);
+	identify_inode(a, identity, members.inode);
+	a->paths[STRING_PATH] = members.path;
 }
 
 /* The file of a descriptor of the current process; 0 if there is none. */

@@ -41,6 +41,7 @@ static __always_inline struct assembly *begin_record_of(const struct task_slot *
 	a->finish = FINISH_SUBMIT;
 	a->key = call_key(kind);
 	a->counted = 0;
+	a->capture = kind == EVENT_READ || kind == EVENT_WRITE ? origin->capture : 0;
 	a->undecided = 0;
 	a->identified = 0;
 	a->finished = 0;
@@ -61,7 +62,7 @@ static __always_inline struct assembly *begin_record_of(const struct task_slot *
 	header->syscall = origin->syscall;
 	header->abi = origin->abi;
 	bpf_get_current_comm(header->comm, COMM_LENGTH);
-	__builtin_memcpy(header->invocation, origin->invocation, INVOCATION_LENGTH);
+	copy_invocation(header->invocation, origin->invocation);
 	if (!slot || !append_known_exe(a, slot, size))
 		want_exe(a);
 	return a;

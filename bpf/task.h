@@ -25,8 +25,10 @@ struct open_call {
 	__u32 mode;
 	__s32 dfd;
 	__u32 progress;	 /* enum open_progress */
+	__u32 cloexec;	 /* O_CLOEXEC if a register had it, or CLOEXEC_UNKNOWN */
 	__u32 named;	 /* open_names has the name */
 	__s32 completed; /* result that io_uring was told, on kernels where the request does not keep it */
+	__u32 reserved;
 };
 
 /* A name in a path: it is renamed if either changes. */
@@ -70,12 +72,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct filter);
 } task_filter SEC(".maps");
-
-static __always_inline __u64 filter_part(__u64 task)
-{
-	/* The golden ratio's bits, so that however tasks lie in memory they differ. */
-	return task * 0x9e3779b97f4a7c15ULL >> 32;
-}
 
 static __always_inline struct task_slot *slot_of(__u64 task)
 {

@@ -63,8 +63,7 @@ static __always_inline int on_truncating_open(void *ctx, struct file *file, __u6
 	if (first)
 		append_string(a, STRING_PATH_ARG, name, 0);
 	a->new_dfd = TRUNCATE_BY_OPEN;
-	identify(a, &record->file, file);
-	want_file_path(a, STRING_PATH, file);
+	note_file(a, &record->file, file);
 	finish_kept(ctx, a);
 	return 0;
 }
@@ -107,8 +106,7 @@ static __always_inline int on_uring_truncate(void *ctx, struct file *file, __u64
 		return 0;
 	record = (struct file_record *)a->data;
 	record->size = length;
-	identify(a, &record->file, file);
-	want_file_path(a, STRING_PATH, file);
+	note_file(a, &record->file, file);
 	finish_kept(ctx, a);
 	return 0;
 }

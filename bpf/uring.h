@@ -119,7 +119,7 @@ static __always_inline int on_uring_io(void *ctx, enum event_kind kind, struct i
 	record = (struct file_record *)a->data;
 	record->fd = uring_fd(request, file);
 	record->size = uring_size(request);
-	note_file(a, file);
+	note_file(a, &record->file, file);
 	finish_kept(ctx, a);
 	return 0;
 }
@@ -146,9 +146,12 @@ static __always_inline int is_done_again(__u64 request, __s32 result)
 
 static __always_inline int end_uring_io(void *ctx, __u64 request, enum event_kind kind, __s32 result)
 {
-	struct data_source from = uring_source((struct io_kiocb *)request);
+	struct data_source from;
 
 	bpf_map_delete_elem(&uring_descriptors, &request);
+	if (end_complete(request, kind, result))
+		return 0;
+	from = uring_source((struct io_kiocb *)request);
 	return end_io(ctx, request, kind, result, &from);
 }
 
@@ -197,7 +200,7 @@ static __always_inline int on_uring_multishot_return(void *ctx, int result)
 		drop_attempt(request);
 		return 0;
 	}
-	return end_io(ctx, request, EVENT_READ, result, &(struct data_source){});
+	return end_side(ctx, request, EVENT_READ, result);
 }
 
 /* io_complete_rw(), which is given the beginning of the request; in whatever task, or none. */
@@ -246,7 +249,7 @@ static __always_inline int on_uring_splice(void *ctx, enum event_kind kind, stru
 	record = (struct file_record *)a->data;
 	record->fd = NO_NUMBER;
 	record->size = size;
-	note_file(a, file);
+	note_file(a, &record->file, file);
 	finish_kept(ctx, a);
 	return 0;
 }

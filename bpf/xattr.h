@@ -167,8 +167,7 @@ static __always_inline int on_uring_fsetxattr(void *ctx, struct io_kiocb *reques
 		return 0;
 	record = (struct file_record *)a->data;
 	record->fd = uring_fd(request, file);
-	identify(a, &record->file, file);
-	want_file_path(a, STRING_PATH, file);
+	note_file(a, &record->file, file);
 	finish_kept(ctx, a);
 	return 0;
 }
