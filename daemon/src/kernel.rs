@@ -21,7 +21,6 @@ use crate::event::EVENTS;
 use crate::names::TRACEFS_GROUP;
 use crate::pattern::Automaton;
 use crate::ring::{Ring, SharedNumber, SharedWords};
-use crate::service;
 use crate::skel::{OpenTraceleftSkel, TraceleftSkel, TraceleftSkelBuilder, types};
 use crate::store::{self, Inherited};
 use crate::unit_name::Target;
@@ -31,8 +30,6 @@ use access::{ACCESS_WORDS, Map};
 pub use patterns::{PATTERN_STATES, PatternStates, SetNumbers};
 pub use trampolines::Hook;
 
-/// Programs of trampolines that are loaded at a time, each with the walk along a path: it takes so long.
-const ROUND: usize = 32;
 /// Bytes of the ring that tells of control groups.
 const GROUP_RING_SIZE: u32 = 1 << 20;
 /// The reader is woken at once when the ring is this full: an eighth.
@@ -184,14 +181,6 @@ fn map_name(map: &OsStr) -> String {
 fn program_name(program: &str) -> String {
     format!("program.{program}")
 }
-
-/// By what a program of a trampoline is known: it is loaded for one function.
-fn hook_name((program, function): Hook) -> String {
-    format!("{program}{OF_FUNCTION}{function}")
-}
-
-/// Between the two.
-const OF_FUNCTION: char = '@';
 
 /// The same of what follows control groups.
 fn link_name(tracepoint: &str) -> String {
@@ -355,63 +344,6 @@ impl Kernel {
         loaded
     }
 
-    /// From now on, attaches to these functions by trampolines where it can. False if this kernel can to none.
-    pub fn use_trampolines(&mut self, functions: &HashSet<&'static str>) -> bool {
-        self.described = trampolines::described(functions);
-        attach::give_back_memory();
-        !self.described.is_empty()
-    }
-
-    /// The trampoline by which a program is to be attached to the first of these functions that the kernel has.
-    pub fn trampoline(&self, program: &'static str, functions: &[&'static str]) -> Option<Hook> {
-        let function = functions.iter().find(|f| self.described.contains(*f))?;
-        Some((program, *function)).filter(|hook| !self.refused.contains(hook))
-    }
-
-    /// Loads those of these programs that have not been loaded yet. What the kernel refuses is
-    /// [no trampoline](Self::trampoline) from then on.
-    pub fn load_trampolines(&mut self, hooks: impl Iterator<Item = Hook>) -> Result<(), Error> {
-        let mut missing: Vec<_> = hooks.filter(|hook| !self.loaded.contains_key(&hook_name(*hook))).collect();
-        let any = !missing.is_empty();
-        while !missing.is_empty() {
-            let mut programs = HashSet::new();
-            let (round, rest) = missing
-                .into_iter()
-                .partition(|(program, _)| programs.len() < ROUND && programs.insert(*program));
-            missing = rest;
-            self.load_round(round)?;
-            service::at_work();
-        }
-        if any {
-            attach::give_back_memory();
-        }
-        Ok(())
-    }
-
-    /// One that is refused has the others refused with it, so it is looked for.
-    fn load_round(&mut self, mut hooks: Vec<Hook>) -> Result<(), Error> {
-        match trampolines::load(&hooks, &self.all_maps) {
-            Ok(loaded) => {
-                for (hook, program) in loaded {
-                    keep(&program_name(&hook_name(hook)), program.as_fd())?;
-                    self.loaded.insert(hook_name(hook), program);
-                }
-                Ok(())
-            }
-            Err(error) if hooks.len() == 1 => {
-                for hook in hooks {
-                    self.refuse(hook, &error);
-                }
-                Ok(())
-            }
-            Err(_) => {
-                let rest = hooks.split_off(hooks.len() / 2);
-                self.load_round(hooks)?;
-                self.load_round(rest)
-            }
-        }
-    }
-
     fn load_missing(&mut self, missing: &[&str]) -> Result<(), Error> {
         let mut storage = MaybeUninit::uninit();
         let skel = self.load_again(&mut storage, missing)?;
@@ -450,25 +382,6 @@ impl Kernel {
         self.attach_with(program, &to, |p| attach::tracepoint(p, id))
     }
 
-    /// Attaches a program to its function by a trampoline, until the descriptor is closed. What the kernel refuses is
-    /// [no trampoline](Self::trampoline) from then on.
-    pub fn attach_trampoline(&mut self, hook: Hook) -> Option<OwnedFd> {
-        let to = format!("the kernel function {}", hook.1);
-        match self.attach_with(&hook_name(hook), &to, attach::trampoline) {
-            Ok(link) => Some(link),
-            Err(error) => {
-                self.refuse(hook, &error.source);
-                None
-            }
-        }
-    }
-
-    fn refuse(&mut self, hook: Hook, error: &libbpf_rs::Error) {
-        let (program, function) = hook;
-        log::info!("{program} is attached to {function} by a kprobe, not by a trampoline: {error:#}");
-        self.refused.insert(hook);
-    }
-
     /// Attaches a program to a tracepoint, until the descriptor is closed.
     pub fn attach_tracepoint(&self, program: &str, tracepoint: &str) -> Result<OwnedFd, Error> {
         let to = format!("the tracepoint {tracepoint}");
@@ -494,17 +407,12 @@ impl Kernel {
         counts.unwrap_or_default()
     }
 
-    /// The same of a program of a trampoline.
-    pub fn trampoline_counts(&self, hook: Hook) -> ProgramCounts {
-        self.program_counts(&hook_name(hook))
-    }
-
     /// The programs that have been loaded, and how often the kernel did not start them. One of a trampoline comes once
     /// for each function.
     pub fn misses(&self) -> impl Iterator<Item = (&str, u64)> {
         self.loaded.iter().filter_map(|(name, program)| {
             let counts = attach::program_counts(program.as_fd()).ok()?;
-            Some((name.split(OF_FUNCTION).next()?, counts.missed))
+            Some((trampolines::program_of(name), counts.missed))
         })
     }
 
