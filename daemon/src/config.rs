@@ -31,7 +31,7 @@ pub enum Backend {
     Kprobe,
     /// Trampolines where the kernel has them for a function; it is said if it has none at all.
     Fentry,
-    /// The same, and nothing is said.
+    /// The same where the kernel misses nothing by it, else kprobes; nothing is said.
     Auto,
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
+use nix::sys::utsname::uname;
 use nix::unistd::Uid;
 
 use crate::tracefs::Tracefs;
@@ -13,6 +14,7 @@ use crate::tracefs::Tracefs;
 pub const HIERARCHY: &str = "sys/fs/cgroup";
 const BTF: &str = "sys/kernel/btf/vmlinux";
 const LOCKDOWN: &str = "sys/kernel/security/lockdown";
+const PREEMPTION: &str = "sys/kernel/debug/sched/preempt";
 const SYSTEMD: &str = "run/systemd/system";
 
 /// What the machine lacks.
@@ -79,4 +81,13 @@ pub fn examine(root: &Path) -> Result<Tracefs, Lack> {
         return Err(Lack::Lockdown);
     }
     Tracefs::find(root).ok_or(Lack::Kprobes)
+}
+
+/// Whether the kernel preempts tasks that are in it; also where that is not known, as without debugfs.
+pub fn preempts_itself(root: &Path) -> bool {
+    match fs::read_to_string(root.join(PREEMPTION)) {
+        // Of the models, the one in force is in parentheses.
+        Ok(models) => !models.contains("(none)") && !models.contains("(voluntary)"),
+        Err(_) => !uname().is_ok_and(|names| !names.version().to_string_lossy().contains("PREEMPT")),
+    }
 }

@@ -58,7 +58,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use systemd_journal_logger::JournalLog;
 
 use auditor::Auditor;
-use config::Settings;
+use config::{Backend, Settings};
 use confirm::Confirmation;
 use control::Mailbox;
 use kernel::{Kernel, Rings};
@@ -205,15 +205,31 @@ impl log::Log for StandardError {
     fn flush(&self) {}
 }
 
+/// Trampolines are the better choice only where none of their programs is missed.
+fn choose_backend(settings: &mut Settings, root: &Path) {
+    if settings.probe_backend == Backend::Kprobe || !machine::preempts_itself(root) {
+        return;
+    }
+    if settings.probe_backend == Backend::Auto {
+        settings.probe_backend = Backend::Kprobe;
+    } else {
+        log::warn!(
+            "probe-backend is \"fentry\", and this kernel preempts tasks that are in it: events will be missed, and counted \
+             as lost (cause \"probe\"); set it to \"kprobe\" or \"auto\" to avoid that"
+        );
+    }
+}
+
 /// Everything before the loop. An error leaves nothing behind in the kernel.
 fn begin() -> Result<Service, Failure> {
     let root = PathBuf::from("/");
     let tracefs = machine::examine(&root)
         .map_err(|lack| Failure { message: lack.to_string(), status: EXIT_MACHINE })?;
-    let (settings, _) = config::load(&root).map_err(|problems| {
+    let (mut settings, _) = config::load(&root).map_err(|problems| {
         let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
         Failure { message: format!("The settings are not valid:\n{}", lines.join("\n")), status: EXIT_CONFIG }
     })?;
+    choose_backend(&mut settings, &root);
     let (policies, problems) = policy::load(&root);
     for problem in problems {
         log::error!("{problem}; this policy is not in force");
