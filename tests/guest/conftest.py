@@ -21,6 +21,7 @@ CHANGING = (
 def pytest_configure(config):
     config.addinivalue_line("markers", "daemon: of the daemon alone, much the same on any kernel; not in the battery")
     config.addinivalue_line("markers", "default_backend: about kprobes, or sets the backend itself")
+    config.addinivalue_line("markers", "any_backend: goes the same way with all; in the battery with the default one alone")
     config.addinivalue_line("markers", "first: needs the package as it was installed")
     config.addinivalue_line("markers", "last: takes the package away")
     config.addinivalue_line("markers", "lockdown: takes tracing away until the next boot")

@@ -91,7 +91,7 @@ def test_ids(changed, event, letter):
     check_all(changed, IDS[letter].format("uid" if event == "setuid" else "gid"), expected)
 
 
-@pytest.mark.parametrize("place, field", enumerate(["cap_effective", "cap_permitted", "cap_inheritable"]))
+@pytest.mark.parametrize("place, field", list(enumerate(["cap_effective", "cap_permitted", "cap_inheritable"])))
 def test_capabilities(changed, place, field):
     def expected(line):
         if line["event"] != "capset":

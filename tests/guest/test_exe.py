@@ -5,6 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import pytest
 from harness import PROGRAMS, make_directory, map_keys, records, run, run_service, show, wait_for, watching
 
 # Opens a file of its own after each change, and tells what /proc says of its executable then. What it needs of the
@@ -76,6 +77,7 @@ def test_it_is_renamed_and_removed():
     assert len({exe for _, exe in told}) >= 4
 
 
+@pytest.mark.any_backend
 def test_it_is_executed_anew():
     """One process runs one program after another, of the same name in directories that come and go."""
     unit, top = "test-exe-anew.service", make_directory("exe-anew")

@@ -174,7 +174,8 @@ def test_results_do_not_hang_on_returns():
     assert (seen, lost) == (recorded, 0)
 
 
-@pytest.mark.parametrize("size", [1, 64])
+@pytest.mark.any_backend
+@pytest.mark.parametrize("size", [1, pytest.param(64, marks=pytest.mark.daemon)])
 def test_volume(size):
     """As many records as calls, and bytes as were moved, or what is missing is told as lost."""
     unit = f"test-io-volume-{size}.service"

@@ -9,6 +9,8 @@ from harness import (
     run_service, settings, show, wait_for, watch_properties, watching,
 )  # fmt: skip
 
+pytestmark = pytest.mark.any_backend
+
 
 def test_a_thousand_in_a_thousand_out_of_each_of_two():
     """Two units run the same program at the same time; each open is there once, at the right one."""

@@ -10,6 +10,8 @@ from harness import (
 )  # fmt: skip
 from load import kill
 
+pytestmark = pytest.mark.any_backend
+
 JOURNALD = "systemd-journald.service"
 FLOOD = "test-loop.service"
 JOURNAL_FILES = (b"/var/log/journal/", b"/run/log/journal/")

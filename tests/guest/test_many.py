@@ -13,6 +13,8 @@ from harness import (
     run_service, show, wait_for, write_policy, write_unit,
 )  # fmt: skip
 
+pytestmark = pytest.mark.any_backend
+
 SYSTEMD = "org.freedesktop.systemd1"
 NOP = f"{PROGRAMS}/nop"
 RUNNING = [f"tl-many-run-{n}.service" for n in range(6)] + ["tl-many-run@1.service"]

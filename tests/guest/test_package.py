@@ -80,7 +80,7 @@ def test_an_upgrade_keeps_edits_and_goes_on(package):
             assert show(SERVICE, "ActiveState") == "active"
             assert show(SERVICE, "MainPID") != before
             assert watches() == {("some.service", "upgrade"): ["exec"]}
-            assert definitions()
+            assert properties()["Probes"]
     finally:
         SETTINGS.write_text(text)
 
@@ -90,7 +90,7 @@ def test_nothing_stays_after_remove_and_purge(package):
     run("systemctl", "kill", "-s", "KILL", SERVICE)
     wait_for(lambda: show(SERVICE, "ActiveState") == "active", "the daemon is started again after SIGKILL")
     call("AddWatch", "sas", "some.service", "1", "open")
-    assert definitions()
+    assert properties()["Probes"]
 
     edited = SETTINGS.read_text() + "# an edit\n"
     SETTINGS.write_text(edited)

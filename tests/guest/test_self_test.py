@@ -9,6 +9,8 @@ from harness import (
     watching,
 )  # fmt: skip
 
+pytestmark = pytest.mark.any_backend
+
 UNIT = "traceleft-self-test.service"
 KPROBES = Path("/sys/kernel/debug/kprobes/enabled")
 ALL = ["@file", "@network", "@privilege", "@process"]

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from harness import PROGRAMS, SCRATCH, output, policy, records, run_service
 
+pytestmark = pytest.mark.any_backend
+
 NOP = os.fsencode(PROGRAMS / "nop")
 EVENTS = ["open", "exec", "exit", "fork", "mount"]
 PAM = Path("/etc/pam.d/traceleft-test")

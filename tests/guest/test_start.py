@@ -7,6 +7,8 @@ from harness import (
     PROGRAMS, SCRATCH, cursor, daemon_reload, read_account, records, run, service_text, watch_properties, watching, write_unit,
 )  # fmt: skip
 
+pytestmark = pytest.mark.any_backend
+
 # Of each kind; the plain unit has twice as many.
 STARTS = int(os.environ.get("TRACELEFT_STARTS", "50"))
 AT_ONCE = 200

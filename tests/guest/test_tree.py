@@ -11,6 +11,8 @@ from harness import (
     wait_for, watch_properties, watching, write_unit,
 )  # fmt: skip
 
+pytestmark = pytest.mark.any_backend
+
 HIERARCHY = Path("/sys/fs/cgroup")
 SYSTEM = HIERARCHY / "system.slice"
 DEPTH = 8

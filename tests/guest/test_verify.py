@@ -14,6 +14,8 @@ from harness import (
     PROGRAMS, count_records, entries, flush, output, records, run, run_service, settings, wait_for, watch_properties, watching,
 )  # fmt: skip
 
+pytestmark = pytest.mark.any_backend
+
 FLOOD = PROGRAMS / "flood"
 NO_LOSS = "no event lost"
 
