@@ -71,24 +71,11 @@ struct {
 	__type(value, __u32);
 } ended SEC(".maps");
 
-/* What is read of a socket at once: in every kernel until now its addresses are there. */
-#define SOCKET_BYTES 88
-#define READ_OF_SOCKET(to, member)                                                         \
-	do {                                                                               \
-		__u32 offset = bpf_core_field_offset(struct sock, __sk_common.member);     \
-                                                                                           \
-		if (offset <= SOCKET_BYTES - sizeof(*(to)))                                \
-			__builtin_memcpy(to, (__u8 *)bytes + offset, sizeof(*(to)));       \
-		else                                                                       \
-			bpf_probe_read_kernel(to, sizeof(*(to)), &sk->__sk_common.member); \
-	} while (0)
-
 static OWN_FRAME void read_addresses(struct socket_record *record, struct sock *sk)
 {
-	__u64 bytes[SOCKET_BYTES / sizeof(__u64)];
+	struct socket_head head = read_head(sk);
 	__u16 family, port;
 
-	bpf_probe_read_kernel(bytes, sizeof(bytes), sk);
 	READ_OF_SOCKET(&family, skc_family);
 	record->family = family;
 	if (family == AF_INET6_FAMILY) {
@@ -167,7 +154,7 @@ static __always_inline __u64 socket_group(struct sock *sk)
 
 static __always_inline struct group *watched_closes(__u64 cgroup_id)
 {
-	struct group *group = bpf_map_lookup_elem(&groups, &cgroup_id);
+	struct group *group = watched_group(cgroup_id);
 
 	/* A connection may end after the group of who made it. */
 	if (!group)
@@ -413,14 +400,18 @@ static __always_inline int on_close_state(struct sock *sk, int before, int state
 	__u64 socket = (__u64)sk, now;
 	__u32 one = 1;
 
+	if (state != TCP_ESTABLISHED_STATE && state != TCP_CLOSE_STATE)
+		return 0;
 	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP_NUMBER)
 		return 0;
 	if (state == TCP_ESTABLISHED_STATE) {
+		/* To find that it is there takes less than to have room made for it. */
+		if (again && bpf_map_lookup_elem(&established, &socket))
+			return 0;
 		now = bpf_ktime_get_boot_ns();
 		bpf_map_update_elem(&established, &socket, &now, again ? BPF_NOEXIST : BPF_ANY);
-	}
-	if (state != TCP_CLOSE_STATE)
 		return 0;
+	}
 	if (again && !bpf_map_delete_elem(&ended, &socket))
 		return 0;
 	if (!was_connected(before))

@@ -86,32 +86,62 @@ static __always_inline struct sock *tcp_socket_of(struct file *file)
 	return sk && is_tcp(sk) ? sk : 0;
 }
 
-static __always_inline void read_address(__u8 *to, const void *v4, const void *v6, int family)
+/* What is read of a socket at once: in every kernel until now its addresses are there. */
+struct socket_head {
+	__u64 words[11];
+};
+
+static __always_inline struct socket_head read_head(struct sock *sk)
 {
-	if (family == AF_INET6_FAMILY) {
-		bpf_probe_read_kernel(to, 16, v6);
-		return;
-	}
-	to[10] = 0xff;
-	to[11] = 0xff;
-	bpf_probe_read_kernel(to + 12, 4, v4);
+	struct socket_head head;
+
+	bpf_probe_read_kernel(&head, sizeof(head), sk);
+	return head;
+}
+
+/* Reads a member of what the socket `sk` and a request have in common, of which `head` is what was read. */
+#define READ_OF_SOCKET(to, member)                                                         \
+	do {                                                                               \
+		__u32 offset = bpf_core_field_offset(struct sock, __sk_common.member);     \
+                                                                                           \
+		if (offset <= sizeof(head) - sizeof(*(to)))                                \
+			__builtin_memcpy(to, (__u8 *)&head + offset, sizeof(*(to)));       \
+		else                                                                       \
+			bpf_probe_read_kernel(to, sizeof(*(to)), &sk->__sk_common.member); \
+	} while (0)
+
+/* Of an IPv4 address mapped to an IPv6 one. */
+static __always_inline void map_address(__u8 *address)
+{
+	address[10] = 0xff;
+	address[11] = 0xff;
 }
 
 /*
  * The tuple of a connection as one of its sockets has it: that of the client or of the server. A request to
  * connect begins with the same members.
  */
-static __always_inline void read_tuple(struct tuple *tuple, struct sock *sk, int of_client)
+static OWN_FRAME void read_tuple(struct tuple *tuple, struct sock *sk, int of_client)
 {
-	int family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	__u16 local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
-	__u16 remote_port = bpf_ntohs(BPF_CORE_READ(sk, __sk_common.skc_dport));
+	struct socket_head head = read_head(sk);
+	__u16 family, local_port, remote_port;
 	__u8 *local = of_client ? tuple->client : tuple->server;
 	__u8 *remote = of_client ? tuple->server : tuple->client;
 
 	__builtin_memset(tuple, 0, sizeof(*tuple));
-	read_address(local, &sk->__sk_common.skc_rcv_saddr, &sk->__sk_common.skc_v6_rcv_saddr, family);
-	read_address(remote, &sk->__sk_common.skc_daddr, &sk->__sk_common.skc_v6_daddr, family);
+	READ_OF_SOCKET(&family, skc_family);
+	READ_OF_SOCKET(&local_port, skc_num);
+	READ_OF_SOCKET(&remote_port, skc_dport);
+	remote_port = bpf_ntohs(remote_port);
+	if (family == AF_INET6_FAMILY) {
+		READ_OF_SOCKET((struct in6_addr *)local, skc_v6_rcv_saddr);
+		READ_OF_SOCKET((struct in6_addr *)remote, skc_v6_daddr);
+	} else {
+		map_address(local);
+		map_address(remote);
+		READ_OF_SOCKET((__u8(*)[4])(local + 12), skc_rcv_saddr);
+		READ_OF_SOCKET((__u8(*)[4])(remote + 12), skc_daddr);
+	}
 	tuple->client_port = of_client ? local_port : remote_port;
 	tuple->server_port = of_client ? remote_port : local_port;
 }
