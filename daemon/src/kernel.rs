@@ -418,6 +418,12 @@ impl Kernel {
 
     /// Enters the owners of all sockets that listen now, so that those can be named that connections are made to.
     pub fn find_listeners(&self) -> Result<(), Error> {
+        let found = self.go_through_files();
+        attach::give_back_memory();
+        found
+    }
+
+    fn go_through_files(&self) -> Result<(), Error> {
         let what = "cannot look for the sockets that listen";
         let mut storage = MaybeUninit::uninit();
         let skel = self.load_again(&mut storage, &[FIND_LISTENERS])?;
