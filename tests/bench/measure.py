@@ -126,10 +126,10 @@ class Load:
         (directory / "nop").write_bytes((PROGRAMS / "nop").read_bytes())
         (directory / "nop").chmod(0o755)
         self.unit, self.address = unit, str(directory / "orders")
+        # systemd 247 takes no priority for a transient unit.
         start_unit(
-            unit, PROGRAMS / "load", self.address, directory,
-            CPUSchedulingPolicy="fifo", CPUSchedulingPriority=PRIORITY, CPUAffinity=0,
-        )  # fmt: skip
+            unit, "/usr/bin/chrt", "--fifo", PRIORITY, PROGRAMS / "load", self.address, directory, CPUAffinity=0
+        )
         while not os.path.exists(self.address):
             time.sleep(0.1)
         self.pid = int(show(unit, "MainPID"))
