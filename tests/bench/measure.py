@@ -212,7 +212,11 @@ def command(line, *words):
         RECORDER, *words,
         KillSignal="SIGINT", StandardOutput=f"file:{session.out}", StandardError=f"file:{session.err}",
     )  # fmt: skip
-    settle(session)
+    try:
+        settle(session)
+    except FileNotFoundError:
+        # It has no control group any more.
+        raise Unavailable(f"{words[0]} has ended: {session.err.read_text().strip()}") from None
     session.rss = memory(RECORDER)
     yield session
     session.rss = max(session.rss, memory(RECORDER))
@@ -343,6 +347,10 @@ def traceleft(backend):
             SETTINGS.write_text("")
             raise Unavailable((checked.stdout + checked.stderr).strip())
         run("systemctl", "restart", "traceleftd.service")
+        if backend == "fentry":
+            with watch(["open"]):
+                if "fentry" not in output("busctl", "get-property", *MANAGER, "Probes"):
+                    raise Unavailable("the kernel has no trampolines for it")
         for workload, what in WORKLOADS.items():
             # Nobody watches getppid, and here all else is watched.
             events = what.events or [event for other in WORKLOADS.values() for event in other.events]
@@ -409,16 +417,29 @@ def measure(session, name, loads):
     }
 
 
-def measure_recorder(name, loads):
-    """All workloads of a recorder."""
+def warm_up(loads):
+    """What comes once, as caches of the kernel that grow, is over before anything is measured."""
+    for load in loads:
+        for name, what in WORKLOADS.items():
+            load.work(name, what.operations)
+    time.sleep(TIME_WAIT)
+
+
+def measure_recorder(name, loads, notes):
+    """All workloads of a recorder, but those for which it does not run here."""
     results = {}
     # Each begins with a journal of its own.
     run("journalctl", "--rotate")
     settle(Session())
     for workloads, context in RECORDERS[name](loads):
-        with context as session:
-            for workload in workloads:
-                results[workload] = measure(session, workload, loads)
+        try:
+            with context as session:
+                for workload in workloads:
+                    results[workload] = measure(session, workload, loads)
+        except Unavailable as error:
+            notes.append(f"{name} is left out of {workloads[0]}: {error}")
+            print(notes[-1], flush=True)
+            continue
         # Only the first of them is recorded.
         for workload in workloads:
             results[workload] |= {
@@ -453,11 +474,12 @@ def main(out, *names):
     prepare()
     results, notes = {}, []
     loads = start_loads()
+    warm_up(loads)
     for name in names:
         try:
             if name in BINARIES and not Path(BINARIES[name]).exists():
                 raise Unavailable(f"there is no {BINARIES[name]}")
-            results[name] = measure_recorder(name, loads)
+            results[name] = measure_recorder(name, loads, notes)
         except Unavailable as error:
             notes.append(f"{name} is left out: {error}")
             print(notes[-1], flush=True)
