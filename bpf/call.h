@@ -275,12 +275,7 @@ static __always_inline void copy_small(void *to, const void *from)
 	__u32 length = __builtin_offsetof(struct assembly, data) +
 		       *(volatile const __u32 *)&((const struct assembly *)from)->end;
 
-#pragma clang loop unroll(disable)
-	for (__u32 n = 0; n < KEPT_SMALL / sizeof(struct copied); n++) {
-		if (n * sizeof(struct copied) >= length)
-			break;
-		((struct copied *)to)[n] = ((const struct copied *)from)[n];
-	}
+	copy_parts(to, from, length, KEPT_SMALL);
 }
 
 /* The last step of a program that does not look up paths: keeps the record until the next one. */

@@ -76,6 +76,17 @@ struct copied {
 	__u64 words[8];
 };
 
+/* Copies so much of what has room for `most`, in whole parts of that. */
+static __always_inline void copy_parts(void *to, const void *from, __u32 length, __u32 most)
+{
+#pragma clang loop unroll(disable)
+	for (__u32 n = 0; n < most / sizeof(struct copied); n++) {
+		if (n * sizeof(struct copied) >= length)
+			break;
+		((struct copied *)to)[n] = ((const struct copied *)from)[n];
+	}
+}
+
 /* By number of the workspace. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -168,12 +168,7 @@ static __always_inline void copy_connection(struct connection *to, const struct 
 	__u32 length = *(volatile const __u16 *)&from->record.header.string_length[STRING_EXE];
 
 	to->record = from->record;
-#pragma clang loop unroll(disable)
-	for (__u32 n = 0; n < KEPT_EXE_MAX / sizeof(struct copied); n++) {
-		if (n * sizeof(struct copied) >= length)
-			break;
-		((struct copied *)to->exe)[n] = ((const struct copied *)from->exe)[n];
-	}
+	copy_parts(to->exe, from->exe, length, KEPT_EXE_MAX);
 }
 
 /* What an assembly has, in the form in which it is kept. */
