@@ -29,7 +29,7 @@ pub enum Backend {
     /// Kprobes and kretprobes.
     #[default]
     Kprobe,
-    /// Trampolines where the kernel has them for a function; it is said if it has none at all.
+    /// Trampolines where the kernel has them for a function; it is said if it has none, or misses events by them.
     Fentry,
     /// The same where the kernel misses nothing by it, else kprobes; nothing is said.
     Auto,

@@ -349,8 +349,11 @@ def traceleft(backend):
         run("systemctl", "restart", "traceleftd.service")
         if backend == "fentry":
             with watch(["open"]):
-                if "fentry" not in output("busctl", "get-property", *MANAGER, "Probes"):
-                    raise Unavailable("the kernel has no trampolines for it")
+                probes = output("busctl", "get-property", *MANAGER, "Probes")
+            if '"fentry"' not in probes:
+                # It is not to be there while others are measured.
+                run("systemctl", "stop", "traceleftd.service")
+                raise Unavailable("the kernel has no trampolines for it")
         for workload, what in WORKLOADS.items():
             # Nobody watches getppid, and here all else is watched.
             events = what.events or [event for other in WORKLOADS.values() for event in other.events]
