@@ -287,6 +287,9 @@ def audit_rules(load, calls):
 def auditd(loads):
     """As Debian has it: journald listens as well."""
     run("systemctl", "start", "auditd.service")
+    # Since audit 4 that has the rules loaded by another unit, which is not waited for, and would remove ours.
+    for unit in show("auditd.service", "Wants").split():
+        run("systemctl", "start", unit)
     for workload, what in WORKLOADS.items():
         if what.calls:
             yield [workload, "getppid"] if workload == "open" else [workload], audit_rules(loads[0], what.calls)
