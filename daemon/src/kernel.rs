@@ -21,6 +21,7 @@ use crate::event::EVENTS;
 use crate::names::TRACEFS_GROUP;
 use crate::pattern::Automaton;
 use crate::ring::{Ring, SharedNumber, SharedWords};
+use crate::service;
 use crate::skel::{OpenTraceleftSkel, TraceleftSkel, TraceleftSkelBuilder, types};
 use crate::store::{self, Inherited};
 use crate::unit_name::Target;
@@ -38,6 +39,8 @@ const HIGH_WATER_PART: u32 = 8;
 const IDLE_PART: u32 = 4;
 /// Connections being made, at most; beyond them an attempt is recorded without its outcome.
 const CONNECTS: u32 = 4096;
+/// Programs that are loaded at a time: so long the service manager does not hear of the daemon.
+const ROUND: usize = 32;
 
 /// Programs that belong to no probe: they follow control groups, end the others, and access maps for the daemon.
 const ALWAYS_LOADED: [&str; 4] = ["group_made", "group_removed", "finish_record", ACCESS_MAP];
@@ -335,20 +338,24 @@ impl Kernel {
 
     /// Loads those of these programs that have not been loaded yet.
     pub fn load_programs(&mut self, programs: impl Iterator<Item = &'static str>) -> Result<(), Error> {
-        let missing: Vec<_> = programs.filter(|p| !self.loaded.contains_key(*p)).collect();
+        let mut seen = HashSet::new();
+        let is_new = |p: &&'static str| !self.loaded.contains_key(*p) && seen.insert(*p);
+        let missing: Vec<_> = programs.filter(is_new).collect();
         if missing.is_empty() {
             return Ok(());
         }
-        let loaded = self.load_missing(&missing);
+        let loaded = missing.chunks(ROUND).try_for_each(|round| self.load_several(round));
         attach::give_back_memory();
         loaded
     }
 
-    fn load_missing(&mut self, missing: &[&str]) -> Result<(), Error> {
+    fn load_several(&mut self, programs: &[&str]) -> Result<(), Error> {
+        // Each round takes seconds on a slow machine.
+        service::at_work();
         let mut storage = MaybeUninit::uninit();
-        let skel = self.load_again(&mut storage, missing)?;
+        let skel = self.load_again(&mut storage, programs)?;
         for program in skel.object().progs() {
-            if let Some(name) = missing.iter().find(|p| program.name() == **p) {
+            if let Some(name) = programs.iter().find(|p| program.name() == **p) {
                 keep(&program_name(name), program.as_fd())?;
                 let descriptor = program.as_fd().try_clone_to_owned().map_err(libbpf_rs::Error::from);
                 self.loaded.insert((*name).to_owned(), descriptor.trying("cannot keep a BPF program")?);

@@ -9,7 +9,7 @@ use libbpf_rs::btf::Btf;
 use libbpf_rs::btf::types::Func;
 use libbpf_rs::{MapCore, MapHandle, ObjectBuilder};
 
-use super::{Error, Kernel, keep, program_name};
+use super::{Error, Kernel, ROUND, keep, program_name};
 use crate::attach::{self, ProgramCounts};
 use crate::service;
 
@@ -21,9 +21,6 @@ const OBJECT_NAME: &str = "traceleft_bpf";
 
 /// As new as what the programs call: `bpf_get_func_ret()` is of the same version, 5.17.
 const NEWEST_HELPER: &str = "bpf_loop";
-
-/// Programs of trampolines that are loaded at a time, each with the walk along a path: it takes so long.
-const ROUND: usize = 32;
 
 /// Between a program's name and that of the function it is loaded for.
 const OF_FUNCTION: char = '@';
