@@ -192,24 +192,26 @@ struct user_registers {
  * The registers of user space lie at the top of the task's kernel stack; how much is above them depends on
  * the kernel (FRED, v6.9), which knows itself since v5.15.
  */
-static OWN_FRAME int read_user_registers(struct user_registers *registers)
+static __always_inline int read_user_registers(struct user_registers *registers)
 {
+#ifndef FENTRY /* What has trampolines knows. */
 	struct pt_regs___kernel read;
 	void *stack;
 
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
-		COPY_REGISTERS(registers, (struct pt_regs___kernel *)bpf_task_pt_regs(TYPED_TASK));
+	if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
+		stack = BPF_CORE_READ(current_task(), stack);
+		if (bpf_probe_read_kernel(&read, sizeof(read), stack + THREAD_SIZE_X86 - sizeof(read)))
+			return -1;
+		COPY_REGISTERS(registers, &read);
 		return 0;
 	}
-	stack = BPF_CORE_READ(current_task(), stack);
-	if (bpf_probe_read_kernel(&read, sizeof(read), stack + THREAD_SIZE_X86 - sizeof(read)))
-		return -1;
-	COPY_REGISTERS(registers, &read);
+#endif
+	COPY_REGISTERS(registers, (struct pt_regs___kernel *)bpf_task_pt_regs(TYPED_TASK));
 	return 0;
 }
 
 /* The system call that the current task is in. */
-static OWN_FRAME void read_user_call(struct user_call *call)
+static __always_inline void read_user_call(struct user_call *call)
 {
 	struct user_registers registers;
 

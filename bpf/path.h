@@ -55,15 +55,20 @@ struct {
 #define IS_AT(part, type, first, member) \
 	(bpf_core_field_offset(type, member) == bpf_core_field_offset(type, first) + (part))
 
-static __always_inline void read_component(struct component *c, struct dentry *dentry)
+/* Whether it lies there as here: so it is in every kernel until now. */
+static __always_inline int has_components(void)
+{
+	return IS_AT(offsetof(struct component, hash), struct dentry, d_parent, d_name) &&
+	       IS_AT(offsetof(struct component, length), struct dentry, d_parent, d_name.len) &&
+	       IS_AT(offsetof(struct component, name), struct dentry, d_parent, d_name.name) &&
+	       IS_AT(offsetof(struct component, inode), struct dentry, d_parent, d_inode);
+}
+
+static __always_inline void read_component(struct component *c, struct dentry *dentry, int at_once)
 {
 	__u64 text;
 
-	/* So it is in every kernel until now. */
-	if (IS_AT(offsetof(struct component, hash), struct dentry, d_parent, d_name) &&
-	    IS_AT(offsetof(struct component, length), struct dentry, d_parent, d_name.len) &&
-	    IS_AT(offsetof(struct component, name), struct dentry, d_parent, d_name.name) &&
-	    IS_AT(offsetof(struct component, inode), struct dentry, d_parent, d_inode)) {
+	if (at_once) {
 		bpf_core_read(c, sizeof(*c), &dentry->d_parent);
 		text = (__u64)dentry + bpf_core_field_offset(struct dentry, d_parent) +
 		       offsetof(struct component, text);
@@ -111,11 +116,12 @@ struct walker {
 	struct mount *mount;
 	__u64 vfsmount;
 	__u64 dentry;
-	__u64 ended; /* at the root, or where there is none */
+	__u32 ended;   /* at the root, or where there is none */
+	__u32 at_once; /* has_components(), asked once */
 };
 
 /* One step up. */
-static OWN_FRAME int walk_step(__u64 i, struct walker *at)
+static __always_inline int walk_step(__u64 i, struct walker *at)
 {
 	volatile struct walk *walk = at->walk;
 	volatile struct place *place = &walk->place;
@@ -147,7 +153,7 @@ static OWN_FRAME int walk_step(__u64 i, struct walker *at)
 	if (count >= WALK_STEPS)
 		return 1;
 	c = (struct component *)&walk->components[count];
-	read_component(c, (struct dentry *)dentry);
+	read_component(c, (struct dentry *)dentry, at->at_once);
 	if (c->parent == dentry) {
 		walk->state |= STRING_UNREACHABLE;
 		at->ended = 1;
@@ -164,13 +170,15 @@ static OWN_FRAME int walk_step(__u64 i, struct walker *at)
 	return 0;
 }
 
+STEP(walk_step, struct walker)
+
 /*
  * Walks from where `walks` says to the root of the process, and notes the components on the way. A global function
  * with scalar arguments, as are the others: so the verifier looks at it once for a program rather than once for a call.
  */
 __noinline int walk_path(__u32 workspace)
 {
-	struct walker at = { .walk = walk_in(workspace) };
+	struct walker at = { .walk = walk_in(workspace), .at_once = has_components() };
 	volatile struct walk *walk = at.walk;
 
 	if (!walk)
@@ -194,7 +202,7 @@ struct writer {
 };
 
 /* Writes one component, from the root on. */
-static OWN_FRAME int write_step(__u64 i, struct writer *writer)
+static __always_inline int write_step(__u64 i, struct writer *writer)
 {
 	struct walk *walk = writer->walk;
 	__u32 at = walk->written, n = walk->count - 1 - i, length;
@@ -219,6 +227,8 @@ static OWN_FRAME int write_step(__u64 i, struct writer *writer)
 	walk->written = at + 1 + length;
 	return 0;
 }
+
+STEP(write_step, struct writer)
 
 /* Writes what was walked behind what is in the record. */
 __noinline int write_walked(__u32 workspace)

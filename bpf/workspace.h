@@ -94,10 +94,28 @@ static __always_inline __u32 own_workspace(void)
 }
 #endif
 
-/* Does a step again and again, so many times or until it is not 0: `at` is what it goes by. */
+/*
+ * Does a step again and again, so many times or until it is not 0: `at` is what it goes by. STEP() is said of it before.
+ * Trampolines' programs leave to the kernel's loop what few paths have: its calls take more, but it is verified once.
+ */
 #ifdef FENTRY
-#define REPEAT(times, step, at) bpf_loop(times, step, at, 0)
+#define STEPS_AT_ONCE 8
+#define STEP(step, type)                            \
+	static int step##_later(__u64 i, type *at)  \
+	{                                           \
+		return step(STEPS_AT_ONCE + i, at); \
+	}
+#define REPEAT(times, step, at)                                                 \
+	do {                                                                    \
+		__u64 i = 0;                                                    \
+                                                                                \
+		while (i < STEPS_AT_ONCE && !step(i, at))                       \
+			i++;                                                    \
+		if (i == STEPS_AT_ONCE)                                         \
+			bpf_loop((times) - STEPS_AT_ONCE, step##_later, at, 0); \
+	} while (0)
 #else
+#define STEP(step, type)
 #define REPEAT(times, step, at)             \
 	for (int i = 0; i < (times); i++) { \
 		if (step(i, at))            \
