@@ -513,20 +513,27 @@ static __always_inline void count_lost_state(__u32 target, __u32 kind)
 	__sync_fetch_and_add(&count->lost_state, 1);
 }
 
-/* How the reader is to be told of a record, if so much is in the ring. */
-static __always_inline __u64 wake_reader(__u64 taken)
-{
-	if (reader_sleeps) {
-		reader_sleeps = 0;
-		return BPF_RB_FORCE_WAKEUP;
-	}
-	return taken >= high_water ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
-}
-
 /* What a record of this length takes of the ring. */
 static __always_inline __u64 room_of(__u64 length)
 {
 	return (length + 2 * RECORD_ALIGNMENT - 1) & ~(__u64)(RECORD_ALIGNMENT - 1);
+}
+
+/*
+ * How the reader is to be told of a record that takes so much room, if so much is in the ring: at the high-water mark,
+ * and from there on at each further step. Where programs on several processors pass a mark at once, none of them may
+ * see that; then the next step wakes it, or its timer.
+ */
+static __always_inline __u64 wake_reader(__u64 taken, __u64 room)
+{
+	__u64 after = taken + room;
+
+	if (reader_sleeps) {
+		reader_sleeps = 0;
+		return BPF_RB_FORCE_WAKEUP;
+	}
+	return after >= high_water && (taken ^ after) >= high_water / HIGH_WATER_STEPS ? BPF_RB_FORCE_WAKEUP :
+											 BPF_RB_NO_WAKEUP;
 }
 
 /*
@@ -560,7 +567,7 @@ static __always_inline void send_record(struct record_header *header, const vola
 	/* Read here: the verifier forgets the bounds of what is moved to the stack. */
 	length = *end;
 	if (length <= longest && has_room(header->share, length, &share, &taken) &&
-	    !bpf_ringbuf_output(&ring, header, length, wake_reader(taken)))
+	    !bpf_ringbuf_output(&ring, header, length, wake_reader(taken, room_of(length))))
 		__sync_fetch_and_add(&share->written, room_of(length));
 	else
 		__sync_fetch_and_add(&count->lost_ring, 1);

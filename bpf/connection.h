@@ -114,16 +114,19 @@ static __always_inline void send_draft(struct connection *draft, __u32 target, _
 	struct counters *count = counters_of(target, kind);
 	__u32 index = draft->record.header.share;
 	struct share *share = bpf_map_lookup_elem(&shares, &index);
+	__u64 room = room_of(sizeof(*draft)), taken;
 
 	if (!count || !share) {
 		bpf_ringbuf_discard(draft, 0);
 		return;
 	}
-	__sync_fetch_and_add(&share->written, room_of(sizeof(*draft)));
+	__sync_fetch_and_add(&share->written, room);
 	__sync_fetch_and_add(&count->seen, 1);
 	if (draft->record.header.flags & RECORD_RESULT_MISSED)
 		__sync_fetch_and_add(&count->results_missed, 1);
-	bpf_ringbuf_submit(draft, wake_reader(bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA)));
+	/* It is in the ring already. */
+	taken = bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) - room;
+	bpf_ringbuf_submit(draft, wake_reader(taken, room));
 }
 
 static __always_inline void count_lost_ring(__u32 target, __u32 kind)

@@ -77,6 +77,8 @@ enum limits {
 	NAME_BYTES = 128,
 	/* A unit's records may take so many times what is left free. */
 	SHARE_OF_FREE = 2,
+	/* From the high-water mark of the ring on its reader is woken so many times until there is twice as much. */
+	HIGH_WATER_STEPS = 16,
 	/* What a record takes of the ring is a multiple of this, and has this much before it. */
 	RECORD_ALIGNMENT = 8,
 };
