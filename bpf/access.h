@@ -65,7 +65,7 @@ static __always_inline int on_map_access(struct map_access *a)
 	case ACCESS_GROUPS:
 		return access_groups(a);
 	case ACCESS_REMOVED_GROUPS:
-		return bpf_map_delete_elem(&removed_groups, a->key);
+		return take_out(&removed_groups, &removed_filter, *(__u64 *)a->key);
 	case ACCESS_LISTENERS:
 		return bpf_map_delete_elem(&listeners, a->key);
 	case ACCESS_SERVERS:
@@ -73,9 +73,9 @@ static __always_inline int on_map_access(struct map_access *a)
 	case ACCESS_CLIENTS:
 		return bpf_map_delete_elem(&clients, a->key);
 	case ACCESS_CONNECTS:
-		return bpf_map_delete_elem(&connects, a->key);
+		return forget_connect(*(__u64 *)a->key);
 	case ACCESS_CONNECTIONS:
-		return bpf_map_delete_elem(&connections, a->key);
+		return forget_connection(*(__u64 *)a->key);
 	case ACCESS_ESTABLISHED:
 		return bpf_map_delete_elem(&established, a->key);
 	case ACCESS_TASKS:

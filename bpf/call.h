@@ -49,13 +49,8 @@ static __always_inline __u64 second_side(__u64 task)
 	return task | 2;
 }
 
-/* Small calls by a part of their key: how many have it. Most keys have none, and need not be looked up. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct filter);
-} small_filter SEC(".maps");
+/* Most keys are not in `small_calls`, and need not be looked up. */
+FILTER(small_filter);
 
 /* How many are in these maps; of the small ones those that have ended are there for their tasks' next calls. */
 __u64 small_count = 0;
@@ -74,25 +69,19 @@ static __always_inline void remove_large(__u64 key)
 
 static __always_inline int remove_small(__u64 key)
 {
-	int error = bpf_map_delete_elem(&small_calls, &key);
+	int error = take_out(&small_calls, &small_filter, key);
 
-	if (error)
-		return error;
-	count_out(&small_filter, filter_part(key));
-	__sync_fetch_and_add(&small_count, -1);
-	return 0;
+	if (!error)
+		__sync_fetch_and_add(&small_count, -1);
+	return error;
 }
 
 /* Keeps it where none is kept, not even one that has ended. */
 static __always_inline int enter_small(__u64 key, struct assembly *a)
 {
-	int error;
+	int error = enter(&small_calls, &small_filter, key, a);
 
-	count_in(&small_filter, filter_part(key));
-	error = bpf_map_update_elem(&small_calls, &key, a, BPF_NOEXIST);
-	if (error)
-		count_out(&small_filter, filter_part(key));
-	else
+	if (!error)
 		__sync_fetch_and_add(&small_count, 1);
 	return error;
 }
@@ -115,8 +104,7 @@ static __always_inline void rest_small(struct assembly *kept, __u64 key)
 /* A small call that is under way. */
 static __always_inline struct assembly *small_call(__u64 key)
 {
-	struct assembly *kept =
-		may_be_there(&small_filter, filter_part(key)) ? bpf_map_lookup_elem(&small_calls, &key) : 0;
+	struct assembly *kept = find(&small_calls, &small_filter, key);
 
 	return kept && kept->end ? kept : 0;
 }

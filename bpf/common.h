@@ -304,13 +304,59 @@ static __always_inline void count_out(void *filter, __u64 part)
 		__sync_fetch_and_add(count, -1);
 }
 
-/* Control groups by the last bits of their ids: how many of `groups` have them. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct filter);
-} group_filter SEC(".maps");
+/* The value of a key in a map that has a filter. */
+static __always_inline void *find(void *map, void *filter, __u64 key)
+{
+	return may_be_there(filter, filter_part(key)) ? bpf_map_lookup_elem(map, &key) : 0;
+}
+
+/* Enters a key that is not there; the negative number of an error. */
+static __always_inline int enter(void *map, void *filter, __u64 key, const void *value)
+{
+	int error;
+
+	count_in(filter, filter_part(key));
+	error = bpf_map_update_elem(map, &key, value, BPF_NOEXIST);
+	if (error)
+		count_out(filter, filter_part(key));
+	return error;
+}
+
+/* Enters a key, or changes its value. */
+static __always_inline int put(void *map, void *filter, __u64 key, const void *value)
+{
+	if (find(map, filter, key) && !bpf_map_update_elem(map, &key, value, BPF_EXIST))
+		return 0;
+	return enter(map, filter, key, value);
+}
+
+/* Removes a key; not 0 if it was not there, or somebody else has removed it. */
+static __always_inline int take_out(void *map, void *filter, __u64 key)
+{
+	int error;
+
+	if (!may_be_there(filter, filter_part(key)))
+		return -ENOENT;
+	error = bpf_map_delete_elem(map, &key);
+	if (!error)
+		count_out(filter, filter_part(key));
+	return error;
+}
+
+/* The filter of a map, by filter_part() of its keys. */
+#define FILTER(name)                              \
+	struct {                                  \
+		__uint(type, BPF_MAP_TYPE_ARRAY); \
+		__uint(max_entries, 1);           \
+		__type(key, __u32);               \
+		__type(value, struct filter);     \
+	} name SEC(".maps")
+
+/* Of `groups`, by the last bits of their ids. */
+FILTER(group_filter);
+
+/* Of `removed_groups`. What that forgets by itself stays counted, and may be looked up in vain. */
+FILTER(removed_filter);
 
 /* What is watched in a group; an unwatched one is not even looked up. */
 static __always_inline struct group *watched_group(__u64 id)

@@ -30,6 +30,8 @@ struct {
 	__type(value, struct connect_note);
 } connects SEC(".maps");
 
+FILTER(connect_filter);
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -44,6 +46,29 @@ struct {
 	__type(key, __u64);
 	__type(value, __u64);
 } connect_calls SEC(".maps");
+
+FILTER(connect_call_filter);
+
+static __always_inline struct connect_note *connect_of(__u64 sk)
+{
+	return find(&connects, &connect_filter, sk);
+}
+
+/* Not 0 if somebody else has. */
+static __always_inline int forget_connect(__u64 sk)
+{
+	return take_out(&connects, &connect_filter, sk);
+}
+
+static __always_inline __u64 *connect_call_of(__u64 task)
+{
+	return find(&connect_calls, &connect_call_filter, task);
+}
+
+static __always_inline void forget_connect_call(__u64 task)
+{
+	take_out(&connect_calls, &connect_call_filter, task);
+}
 
 /* What connect() was given, in the kernel's copy: the socket has it only once a route was found. */
 static __always_inline void read_destination(struct socket_record *record, const void *address)
@@ -76,33 +101,33 @@ static __always_inline void submit_connect(__u64 sk, struct connect_note *note, 
 		copy_connection(draft, &note->connection);
 		draft->record.header.result = result;
 		draft->record.header.flags |= flags;
-		if (bpf_map_delete_elem(&connects, &sk)) {
+		if (forget_connect(sk)) {
 			bpf_ringbuf_discard(draft, 0);
 			return;
 		}
 		send_draft(draft, target, EVENT_TCP_CONNECT);
 	} else {
-		if (bpf_map_delete_elem(&connects, &sk))
+		if (forget_connect(sk))
 			return;
 		if (told)
 			count_lost_ring(target, EVENT_TCP_CONNECT);
 	}
 	if (calling)
-		bpf_map_delete_elem(&connect_calls, &task);
+		forget_connect_call(task);
 }
 
 /* The task is gone, or begins another connect: a return was missed. */
 static __always_inline void settle_connect(__u64 task)
 {
-	__u64 *known = bpf_map_lookup_elem(&connect_calls, &task);
+	__u64 *known = connect_call_of(task);
 	struct connect_note *note;
 	__u64 sk;
 
 	if (!known)
 		return;
 	sk = *known;
-	bpf_map_delete_elem(&connect_calls, &task);
-	note = bpf_map_lookup_elem(&connects, &sk);
+	forget_connect_call(task);
+	note = connect_of(sk);
 	if (note && note->task == task && note->calling)
 		submit_connect(sk, note, 0, RECORD_RESULT_MISSED);
 }
@@ -122,7 +147,7 @@ static __always_inline int on_tcp_connect(void *ctx, struct sock *sk, const void
 	if (!events)
 		return 0;
 	/* An IPv6 socket to an IPv4 address comes through here twice. */
-	note = bpf_map_lookup_elem(&connects, &socket);
+	note = connect_of(socket);
 	if (note && note->calling && note->task == task)
 		return 0;
 	settle_connect(task);
@@ -158,8 +183,8 @@ static __always_inline void keep_connect(struct assembly *a, __u32 workspace)
 	note->task = task;
 	note->events = a->events;
 	note->calling = 1;
-	if (!bpf_map_update_elem(&connects, &socket, note, BPF_ANY)) {
-		bpf_map_update_elem(&connect_calls, &task, &socket, BPF_ANY);
+	if (!put(&connects, &connect_filter, socket, note)) {
+		put(&connect_calls, &connect_call_filter, task, &socket);
 		return;
 	}
 	/* No room to wait for the outcome: the attempt itself is recorded. */
@@ -172,15 +197,15 @@ static __always_inline void keep_connect(struct assembly *a, __u32 workspace)
 static __always_inline int on_tcp_connect_return(int result)
 {
 	__u64 task = bpf_get_current_task();
-	__u64 *known = bpf_map_lookup_elem(&connect_calls, &task);
+	__u64 *known = connect_call_of(task);
 	struct connect_note *note;
 	__u64 sk;
 
 	if (!known)
 		return 0;
 	sk = *known;
-	bpf_map_delete_elem(&connect_calls, &task);
-	note = bpf_map_lookup_elem(&connects, &sk);
+	forget_connect_call(task);
+	note = connect_of(sk);
 	if (!note || note->task != task)
 		return 0;
 	note->calling = 0;
@@ -206,8 +231,8 @@ static __always_inline int on_connect_state(struct sock *sk, int before, int sta
 		return 0;
 	/* What is there is of an earlier socket. */
 	if (state == TCP_ESTABLISHED_STATE && !again)
-		bpf_map_delete_elem(&connections, &socket);
-	note = bpf_map_lookup_elem(&connects, &socket);
+		forget_connection(socket);
+	note = connect_of(socket);
 	if (!note)
 		return 0;
 	error = BPF_CORE_READ(sk, sk_err);

@@ -40,6 +40,19 @@ struct {
 	__type(value, struct connection);
 } connections SEC(".maps");
 
+FILTER(connection_filter);
+
+static __always_inline struct connection *connection_of(__u64 socket)
+{
+	return find(&connections, &connection_filter, socket);
+}
+
+/* Not 0 if there is none, or somebody else has forgotten it. */
+static __always_inline int forget_connection(__u64 socket)
+{
+	return take_out(&connections, &connection_filter, socket);
+}
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -161,7 +174,7 @@ static __always_inline struct group *watched_closes(__u64 cgroup_id)
 
 	/* A connection may end after the group of who made it. */
 	if (!group)
-		group = bpf_map_lookup_elem(&removed_groups, &cgroup_id);
+		group = find(&removed_groups, &removed_filter, cgroup_id);
 	return group && group->events & EVENT_BIT(EVENT_TCP_CLOSE) ? group : 0;
 }
 
@@ -197,7 +210,7 @@ static __always_inline void keep_connection(struct sock *sk, const struct connec
 {
 	__u64 socket = (__u64)sk;
 
-	if (!bpf_map_update_elem(&connections, &socket, connection, BPF_ANY))
+	if (!put(&connections, &connection_filter, socket, connection))
 		return;
 	/* Its end is told by the socket's group, without process; or not at all, if that is not watched. */
 	if (!watched_closes(socket_group(sk)))
@@ -217,7 +230,7 @@ static __always_inline void keep_connection_of(struct assembly *a, __u32 workspa
 	keep_connection(sk, connection);
 	/* It may have ended meanwhile. */
 	if (BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE_STATE)
-		bpf_map_delete_elem(&connections, &socket);
+		forget_connection(socket);
 }
 
 /* The finisher's part. */
@@ -289,7 +302,7 @@ static __always_inline int on_tcp_close(void *ctx, struct sock *sk)
 	user = user_call();
 	if (OF_TASK(flags) & PF_EXITING)
 		user.number = NO_SYSCALL;
-	known = bpf_map_lookup_elem(&connections, &socket);
+	known = connection_of(socket);
 	if (known && known->record.header.cgroup_id != origin.cgroup_id)
 		return 0;
 	if (known && known->record.header.pid == process) {
@@ -362,19 +375,19 @@ static __always_inline void nobody(struct connection *draft, struct sock *sk, co
 static __always_inline int on_connection_end(struct sock *sk)
 {
 	__u64 socket = (__u64)sk;
-	struct connection *known = bpf_map_lookup_elem(&connections, &socket), *draft;
+	struct connection *known = connection_of(socket), *draft;
 	struct group *group = watched_closes(known ? known->record.header.cgroup_id : socket_group(sk));
 	__u32 target;
 
 	if (!group) {
-		bpf_map_delete_elem(&connections, &socket);
+		forget_connection(socket);
 		return 0;
 	}
 	target = group->target;
 	draft = begin_draft(group->share);
 	/* Who forgets the note tells. The verifier wants just one look at whether there is a draft. */
 	if (!draft) {
-		if (known && bpf_map_delete_elem(&connections, &socket))
+		if (known && forget_connection(socket))
 			return 0;
 		count_lost_ring(target, EVENT_TCP_CLOSE);
 		return 1;
@@ -383,7 +396,7 @@ static __always_inline int on_connection_end(struct sock *sk)
 		copy_connection(draft, known);
 	else
 		nobody(draft, sk, group);
-	if (known && bpf_map_delete_elem(&connections, &socket)) {
+	if (known && forget_connection(socket)) {
 		bpf_ringbuf_discard(draft, 0);
 		return 0;
 	}
@@ -413,7 +426,7 @@ static __always_inline int on_close_state(struct sock *sk, int before, int state
 	if (again && !bpf_map_delete_elem(&ended, &socket))
 		return 0;
 	if (!was_connected(before))
-		bpf_map_delete_elem(&connections, &socket);
+		forget_connection(socket);
 	else if (on_connection_end(sk) && !again)
 		bpf_map_update_elem(&ended, &socket, &one, BPF_ANY);
 	bpf_map_delete_elem(&established, &socket);
@@ -425,7 +438,7 @@ static __always_inline int on_socket_freed(struct sock *sk)
 {
 	__u64 socket = (__u64)sk;
 
-	if (bpf_map_lookup_elem(&connections, &socket))
+	if (connection_of(socket))
 		on_connection_end(sk);
 	return 0;
 }

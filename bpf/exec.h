@@ -33,6 +33,18 @@ struct {
 	__type(value, struct exec_call);
 } exec_calls SEC(".maps");
 
+FILTER(exec_filter);
+
+static __always_inline struct exec_call *exec_under_way(__u64 task)
+{
+	return find(&exec_calls, &exec_filter, task);
+}
+
+static __always_inline void forget_exec(__u64 task)
+{
+	take_out(&exec_calls, &exec_filter, task);
+}
+
 static __always_inline int is_execve(const struct user_call *call)
 {
 	return call->number == (call->abi == ABI_I386 ? 11 : call->abi == ABI_X32 ? 520 : 59);
@@ -112,11 +124,11 @@ static __always_inline struct exec_call *begin_exec(__u64 name)
 	user = user_call();
 	call.origin.syscall = user.number;
 	call.origin.abi = user.abi;
-	if (bpf_map_update_elem(&exec_calls, &task, &call, BPF_ANY)) {
+	if (put(&exec_calls, &exec_filter, task, &call)) {
 		count_lost_state(call.origin.target, EVENT_EXEC);
 		return 0;
 	}
-	return bpf_map_lookup_elem(&exec_calls, &task);
+	return exec_under_way(task);
 }
 
 static __always_inline int on_exec_alloc(struct filename *name)
@@ -128,7 +140,7 @@ static __always_inline int on_exec_alloc(struct filename *name)
 static __always_inline int on_exec_begin(struct linux_binprm *bprm)
 {
 	__u64 task = bpf_get_current_task();
-	struct exec_call *call = bpf_map_lookup_elem(&exec_calls, &task);
+	struct exec_call *call = exec_under_way(task);
 
 	/* One that is there and has come as far as this was left behind. */
 	if (!call || call->bprm)
@@ -142,7 +154,7 @@ static __always_inline int on_exec_begin(struct linux_binprm *bprm)
 static __always_inline int on_exec_check(struct linux_binprm *bprm)
 {
 	__u64 task = bpf_get_current_task();
-	struct exec_call *call = bpf_map_lookup_elem(&exec_calls, &task);
+	struct exec_call *call = exec_under_way(task);
 
 	check_set_up(bprm);
 	if (call && !call->file)
@@ -174,7 +186,7 @@ static __always_inline void append_program(struct assembly *a, struct exec_call 
 static __always_inline int on_exec_success(void *ctx, struct linux_binprm *bprm)
 {
 	__u64 task = bpf_get_current_task();
-	struct exec_call *call = bpf_map_lookup_elem(&exec_calls, &task);
+	struct exec_call *call = exec_under_way(task);
 	int set_up = settle_set_up();
 	struct exec_record *record;
 	struct assembly *a;
@@ -186,7 +198,7 @@ static __always_inline int on_exec_success(void *ctx, struct linux_binprm *bprm)
 		struct group *group = bpf_map_lookup_elem(&groups, &call->origin.cgroup_id);
 
 		if (!group || !group->set_up) {
-			bpf_map_delete_elem(&exec_calls, &task);
+			forget_exec(task);
 			return 0;
 		}
 		call->origin.flags |= RECORD_SET_UP;
@@ -198,7 +210,7 @@ static __always_inline int on_exec_success(void *ctx, struct linux_binprm *bprm)
 	record->argc = BPF_CORE_READ(bprm, argc);
 	append_program(a, call);
 	append_new_arguments(a);
-	bpf_map_delete_elem(&exec_calls, &task);
+	forget_exec(task);
 	finish(ctx, a);
 	return 0;
 }
@@ -229,7 +241,7 @@ static __always_inline struct assembly *failed_exec(struct exec_call *call, int 
 static __always_inline int on_exec_alloc_failure(void *ctx, long result)
 {
 	__u64 task = bpf_get_current_task();
-	struct exec_call *call = bpf_map_lookup_elem(&exec_calls, &task);
+	struct exec_call *call = exec_under_way(task);
 	struct filename *name;
 	struct assembly *a;
 
@@ -248,7 +260,7 @@ static __always_inline int on_exec_alloc_failure(void *ctx, long result)
 static __always_inline int on_exec_failure(void *ctx, int result)
 {
 	__u64 task = bpf_get_current_task();
-	struct exec_call *call = bpf_map_lookup_elem(&exec_calls, &task);
+	struct exec_call *call = exec_under_way(task);
 	struct assembly *a;
 
 	if (!call || !call->bprm || result >= 0)
@@ -275,11 +287,11 @@ static __always_inline int on_exec_return(void *ctx, int result)
 	if (result >= 0)
 		return 0;
 	user = user_call();
-	call = bpf_map_lookup_elem(&exec_calls, &task);
+	call = exec_under_way(task);
 	if (call) {
 		told = call->told;
 		origin = call->origin;
-		bpf_map_delete_elem(&exec_calls, &task);
+		forget_exec(task);
 		if (told)
 			return 0;
 	} else {

@@ -271,7 +271,7 @@ static __always_inline int on_cgroup_rmdir(struct cgroup *cgroup, const char *pa
 		return 0;
 	known = bpf_map_lookup_elem(&groups, &id);
 	if (known) {
-		bpf_map_update_elem(&removed_groups, &id, known, BPF_ANY);
+		put(&removed_groups, &removed_filter, id, known);
 		remove_group(id);
 	}
 	s->record.cgroup_id = id;

@@ -40,7 +40,7 @@ __u64 set_up_count = 0;
 
 static __always_inline void remove_mark(__u64 task)
 {
-	if (!bpf_map_delete_elem(&set_up_tasks, &task))
+	if (set_up_count && !bpf_map_delete_elem(&set_up_tasks, &task))
 		__sync_fetch_and_add(&set_up_count, -1);
 }
 
@@ -53,9 +53,14 @@ static __always_inline void mark_task(__u64 task, __u32 state)
 		__sync_fetch_and_add(&set_up_count, -1);
 }
 
+static __always_inline __u32 *find_mark(__u64 task)
+{
+	return set_up_count ? bpf_map_lookup_elem(&set_up_tasks, &task) : 0;
+}
+
 static __always_inline enum set_up set_up_of(__u64 task)
 {
-	__u32 *state = set_up_count ? bpf_map_lookup_elem(&set_up_tasks, &task) : 0;
+	__u32 *state = find_mark(task);
 
 	return state ? *state : SET_UP_NOT;
 }
@@ -111,7 +116,7 @@ static __always_inline int is_executor(struct linux_binprm *bprm)
 static __always_inline void check_set_up(struct linux_binprm *bprm)
 {
 	__u64 task = bpf_get_current_task();
-	__u32 *state = bpf_map_lookup_elem(&set_up_tasks, &task);
+	__u32 *state = find_mark(task);
 
 	if (!state)
 		return;
@@ -125,7 +130,7 @@ static __always_inline void check_set_up(struct linux_binprm *bprm)
 static __always_inline int settle_set_up(void)
 {
 	__u64 task = bpf_get_current_task();
-	__u32 *state = bpf_map_lookup_elem(&set_up_tasks, &task);
+	__u32 *state = find_mark(task);
 
 	if (!state)
 		return 0;

@@ -65,40 +65,30 @@ const volatile __u64 idle_tasks = 0;
 
 const struct task_slot no_task_slot = {};
 
-/* Tasks by a part of their address: how many of `tasks` have it. Most have none, and need not be looked up. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct filter);
-} task_filter SEC(".maps");
+/* Most tasks are not in it, and need not be looked up. */
+FILTER(task_filter);
 
 static __always_inline struct task_slot *slot_of(__u64 task)
 {
-	return may_be_there(&task_filter, filter_part(task)) ? bpf_map_lookup_elem(&tasks, &task) : 0;
+	return find(&tasks, &task_filter, task);
 }
 
 /* 0 if there is no room. */
 static __always_inline struct task_slot *enter_task(__u64 task)
 {
-	count_in(&task_filter, filter_part(task));
-	if (bpf_map_update_elem(&tasks, &task, &no_task_slot, BPF_NOEXIST)) {
-		count_out(&task_filter, filter_part(task));
+	if (enter(&tasks, &task_filter, task, &no_task_slot))
 		return 0;
-	}
 	__sync_fetch_and_add(&task_count, 1);
 	return bpf_map_lookup_elem(&tasks, &task);
 }
 
 static __always_inline int remove_task(__u64 task)
 {
-	int error = bpf_map_delete_elem(&tasks, &task);
+	int error = take_out(&tasks, &task_filter, task);
 
-	if (error)
-		return error;
-	count_out(&task_filter, filter_part(task));
-	__sync_fetch_and_add(&task_count, -1);
-	return 0;
+	if (!error)
+		__sync_fetch_and_add(&task_count, -1);
+	return error;
 }
 
 /* Its call has ended. */

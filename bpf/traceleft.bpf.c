@@ -457,7 +457,7 @@ static __always_inline int on_exit(void)
 	__u64 task = bpf_get_current_task();
 
 	settle_open(slot_of(task), task);
-	bpf_map_delete_elem(&exec_calls, &task);
+	forget_exec(task);
 	settle_connect(task);
 	settle_call(task);
 	settle_call(second_side(task));
