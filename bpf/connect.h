@@ -216,25 +216,16 @@ static __always_inline int on_tcp_connect_return(int result)
 	return 0;
 }
 
-/*
- * The socket changes its state: in whatever task, or in none. `again`: the second of the two programs, see
- * traceleft.bpf.c.
- */
-static __always_inline int on_connect_state(struct sock *sk, int before, int state, int again)
+/* The socket is established or closed. */
+static __always_inline void settle_state(struct sock *sk, int before, int state)
 {
 	__u64 socket = (__u64)sk;
-	struct connect_note *note;
+	struct connect_note *note = connect_of(socket);
 	__s32 result;
 	int error;
 
-	if (state != TCP_ESTABLISHED_STATE && state != TCP_CLOSE_STATE)
-		return 0;
-	/* What is there is of an earlier socket. */
-	if (state == TCP_ESTABLISHED_STATE && !again)
-		forget_connection(socket);
-	note = connect_of(socket);
 	if (!note)
-		return 0;
+		return;
 	error = BPF_CORE_READ(sk, sk_err);
 	if (state == TCP_ESTABLISHED_STATE)
 		result = 0;
@@ -243,7 +234,7 @@ static __always_inline int on_connect_state(struct sock *sk, int before, int sta
 	else if (error)
 		result = -error;
 	else if (note->calling)
-		return 0; /* the return tells */
+		return; /* the return tells */
 	else
 		result = -EINPROGRESS_NUMBER; /* closed by its own side before anything came of it */
 	read_addresses(&note->connection.record, sk);
@@ -253,5 +244,21 @@ static __always_inline int on_connect_state(struct sock *sk, int before, int sta
 			keep_connection(sk, &note->connection);
 	}
 	submit_connect(socket, note, result, 0);
+}
+
+/*
+ * The socket changes its state: in whatever task, or in none. `again`: the second of the two programs, see
+ * traceleft.bpf.c.
+ */
+static __always_inline int on_connect_state(struct sock *sk, int before, int state, int again)
+{
+	if (!is_to_see_to(sk, state, FOLLOWING_CONNECT, again))
+		return 0;
+	/* What is there is of an earlier socket. */
+	if (state == TCP_ESTABLISHED_STATE && !again)
+		forget_connection((__u64)sk);
+	settle_state(sk, before, state);
+	if (!again)
+		note_seen_to(sk, FOLLOWING_CONNECT);
 	return 0;
 }

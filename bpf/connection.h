@@ -76,7 +76,62 @@ struct {
 	__type(value, struct connection);
 } leaving SEC(".maps");
 
-/* Connections whose end the first of the two programs told of, for the second, which comes right after. */
+/* The events of which two programs follow the states of sockets, see traceleft.bpf.c. */
+enum following {
+	FOLLOWING_CONNECT,
+	FOLLOWING_CLOSE,
+	FOLLOWING_COUNT,
+};
+
+/* By processor, for the second program: the socket whose change the first one has just seen to. */
+struct seen_to {
+	__u64 sockets[FOLLOWING_COUNT];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct seen_to);
+} seen_to SEC(".maps");
+
+/*
+ * Whether a change of state is for this program to see to: to established and closed, and of the second program only
+ * what the first one was not started for. That was under way on this processor then, and had begun by forgetting what
+ * was noted here.
+ */
+static __always_inline int is_to_see_to(struct sock *sk, int state, enum following following, int again)
+{
+	int counts = state == TCP_ESTABLISHED_STATE || state == TCP_CLOSE_STATE;
+	volatile __u64 *socket;
+	struct seen_to *seen;
+	__u32 zero = 0;
+
+	if (again && !counts)
+		return 0;
+	seen = bpf_map_lookup_elem(&seen_to, &zero);
+	if (!seen)
+		return 0;
+	socket = &seen->sockets[following];
+	if (again)
+		return *socket != (__u64)sk;
+	*socket = 0;
+	return counts;
+}
+
+static __always_inline void note_seen_to(struct sock *sk, enum following following)
+{
+	__u32 zero = 0;
+	struct seen_to *seen = bpf_map_lookup_elem(&seen_to, &zero);
+
+	if (seen)
+		seen->sockets[following] = (__u64)sk;
+}
+
+/*
+ * Connections whose end the first of the two programs told of, for the second: what comes on top between the two has
+ * them note its own socket.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
@@ -409,9 +464,10 @@ static __always_inline int on_connection_end(struct sock *sk)
 static __always_inline int on_close_state(struct sock *sk, int before, int state, int again)
 {
 	__u64 socket = (__u64)sk, now;
+	int told = 0;
 	__u32 one = 1;
 
-	if (state != TCP_ESTABLISHED_STATE && state != TCP_CLOSE_STATE)
+	if (!is_to_see_to(sk, state, FOLLOWING_CLOSE, again))
 		return 0;
 	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP_NUMBER)
 		return 0;
@@ -421,15 +477,19 @@ static __always_inline int on_close_state(struct sock *sk, int before, int state
 			return 0;
 		now = bpf_ktime_get_boot_ns();
 		bpf_map_update_elem(&established, &socket, &now, again ? BPF_NOEXIST : BPF_ANY);
-		return 0;
+	} else {
+		if (again && !bpf_map_delete_elem(&ended, &socket))
+			return 0;
+		if (!was_connected(before))
+			forget_connection(socket);
+		else
+			told = on_connection_end(sk);
+		if (told && !again)
+			bpf_map_update_elem(&ended, &socket, &one, BPF_ANY);
+		bpf_map_delete_elem(&established, &socket);
 	}
-	if (again && !bpf_map_delete_elem(&ended, &socket))
-		return 0;
-	if (!was_connected(before))
-		forget_connection(socket);
-	else if (on_connection_end(sk) && !again)
-		bpf_map_update_elem(&ended, &socket, &one, BPF_ANY);
-	bpf_map_delete_elem(&established, &socket);
+	if (!told && !again)
+		note_seen_to(sk, FOLLOWING_CLOSE);
 	return 0;
 }
 

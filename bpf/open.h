@@ -221,16 +221,17 @@ static __always_inline int on_filp_open(void *ctx, int dfd, struct filename *nam
 					const struct open_flags *op)
 {
 	struct open_call call = { .progress = OPEN_UNDER_WAY }, *known;
-	__u64 task = bpf_get_current_task();
 	struct task_slot *slot;
 	struct user_call user;
 	struct asked_open asked;
+	__u64 task;
 
 	if (!watched(EVENT_OPEN, &call.origin))
 		return 0;
 	asked = read_asked(op);
 	if (asked.flags & OPEN_FMODE_EXEC) /* the file of an exec, which is an event of its own */
 		return 0;
+	task = bpf_get_current_task();
 	slot = slot_of(task);
 	known = call_in(slot);
 	if (known && known->request && !known->name) {
@@ -358,16 +359,16 @@ static __always_inline int on_put_unused_fd(void)
 /* Return of do_sys_openat2() and do_handle_open(): a descriptor, of which all is told, or an error. */
 static __always_inline int on_open_return(void *ctx, int result)
 {
-	__u64 task = bpf_get_current_task();
 	struct open_call early = { .dfd = AT_FDCWD_FD }, *call;
 	struct task_slot *slot;
 	struct user_call user;
 	struct assembly *a;
+	__u64 task, path;
 	__u32 flags = 0;
-	__u64 path;
 
 	if (result >= 0)
 		return 0;
+	task = bpf_get_current_task();
 	user = user_call();
 	path = open_path_argument(&user, &flags);
 	slot = slot_of(task);

@@ -154,6 +154,15 @@ static __always_inline struct end current_end(void)
 	return end;
 }
 
+/* Notes an end by a key. Mostly it is there already, and to find it takes less than to have room made for it. */
+static __always_inline void note_end(void *ends, const void *key, const struct end *end)
+{
+	const struct end *known = bpf_map_lookup_elem(ends, key);
+
+	if (!known || known->cgroup_id != end->cgroup_id || known->pid != end->pid)
+		bpf_map_update_elem(ends, key, end, BPF_ANY);
+}
+
 /* Somebody connects: before the first packet, with all addresses known. */
 static __always_inline int on_client(struct sock *sk)
 {
@@ -171,7 +180,7 @@ static __always_inline int on_listener(struct sock *sk)
 	struct end end = current_end();
 	__u64 socket = (__u64)sk;
 
-	bpf_map_update_elem(&listeners, &socket, &end, BPF_ANY);
+	note_end(&listeners, &socket, &end);
 	return 0;
 }
 
@@ -196,7 +205,7 @@ static __always_inline void note_server(struct sock *sk)
 	struct tuple tuple;
 
 	read_tuple(&tuple, sk, 0);
-	bpf_map_update_elem(&servers, &tuple, &end, BPF_ANY);
+	note_end(&servers, &tuple, &end);
 }
 
 static __always_inline void name_end(struct socket_record *record, const struct end *end)
