@@ -27,17 +27,23 @@ def above(measured, base):
     return {field: added.get(field, measured[field]) for field in FIELDS}
 
 
+def baseline(results, workload):
+    """What it takes without a recorder, the first time or the last: whatever else happened meanwhile only adds to it."""
+    runs = [results[base][workload] for base in (BASE, AGAIN) if base in results]
+    return {field: min(run[field] for run in runs) for field in FIELDS}
+
+
 def combine(raws):
     """By workload and recorder. Each boot has a baseline of its own."""
     figures = {workload: {} for workload in WORKLOADS}
     for raw in raws:
         results = raw["results"]
-        for recorder, workloads in results.items():
-            for workload, measured in workloads.items():
-                if recorder == BASE:
-                    figures[workload].setdefault(BASE, {field: measured[field] for field in FIELDS})
-                elif recorder != AGAIN:
-                    figures[workload][recorder] = above(measured, results[BASE][workload])
+        for workload in results[BASE]:
+            base = baseline(results, workload)
+            figures[workload].setdefault(BASE, base)
+            for recorder, workloads in results.items():
+                if recorder not in (BASE, AGAIN) and workload in workloads:
+                    figures[workload][recorder] = above(workloads[workload], base)
     return figures
 
 
@@ -58,7 +64,7 @@ def about(raws):
         "notes": [note for raw in raws for note in raw["about"]["notes"]],
         "drift_percent": drift(raws[0]["results"]),
         "baselines": [
-            {workload: measured["app"] for workload, measured in raw["results"][BASE].items()} for raw in raws
+            {workload: baseline(raw["results"], workload)["app"] for workload in raw["results"][BASE]} for raw in raws
         ],
         # What the recorder has to do with the process that it does not record.
         "recorder_unaudited": {
