@@ -84,6 +84,24 @@ def test_its_sockets_are_stopped():
 
 
 @pytest.fixture
+def low_limit():
+    """journald takes few entries of a unit: times 12 at the most, where the disk has room."""
+    conf = Path("/run/systemd/journald.conf.d/test.conf")
+    conf.write_text("[Journal]\nRateLimitIntervalSec=10min\nRateLimitBurst=100\n")
+    run("systemctl", "restart", JOURNALD)
+    yield
+    conf.unlink()
+    run("systemctl", "restart", JOURNALD)
+
+
+def test_its_limit_is_not_for_our_records(low_limit):
+    unit = "test-journald-limit.service"
+    since = cursor()
+    with watching(unit, "open") as watch:
+        assert check(unit, watch, flood(unit, 3000), since) == 0
+
+
+@pytest.fixture
 def small_disk():
     """journald writes to a small file system, from which it removes nothing by itself."""
     # 512 KiB is the least that a file may have.

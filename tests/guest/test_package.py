@@ -38,14 +38,6 @@ def test_the_service_is_active_and_says_how_many_watches_and_probes():
 
 
 @first
-def test_journald_is_told_not_to_limit_its_records():
-    """As journald reads it. Where there is nothing it has a limit of its own, and drops what it has taken."""
-    told = [os.readlink(f"/run/systemd/units/log-rate-limit-{what}:{SERVICE}") for what in ("interval", "burst")]
-    microseconds, burst = map(int, told)
-    assert burst / microseconds >= 100
-
-
-@first
 def test_the_bus_says_the_version_of_the_package():
     version = output("dpkg-query", "-W", "-f", "${Version}", "traceleft")
     assert version.split("-")[0] == properties()["Version"]
